@@ -1,0 +1,37 @@
+/**
+ * Element types. Arithmetic happens in `f32` (or in `f64`, the oracle); `f16` and `bf16` are storage types of frozen
+ * weights, `i32` holds indices and labels, `i64` and `u8` appear in files only.
+ */
+export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u8';
+
+/** The types in which a backend computes. */
+export type FloatType = 'f64' | 'f32';
+
+/** The array that holds each element type on the host. `f16` and `bf16` are held as their bit patterns. */
+export interface HostArrays {
+  readonly f64: Float64Array;
+  readonly f32: Float32Array;
+  readonly f16: Uint16Array;
+  readonly bf16: Uint16Array;
+  readonly i64: BigInt64Array;
+  readonly i32: Int32Array;
+  readonly u8: Uint8Array;
+}
+
+const constructors: {
+  readonly [D in DType]: { new (length: number): HostArrays[D]; readonly BYTES_PER_ELEMENT: number };
+} = {
+  f64: Float64Array,
+  f32: Float32Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  i64: BigInt64Array,
+  i32: Int32Array,
+  u8: Uint8Array,
+};
+
+/** Bytes of one element. */
+export const bytesPerElement = (dtype: DType): number => constructors[dtype].BYTES_PER_ELEMENT;
+
+/** A zeroed host array of `length` elements. */
+export const hostArray = <D extends DType>(dtype: D, length: number): HostArrays[D] => new constructors[dtype](length);
