@@ -1,0 +1,108 @@
+/**
+ * Two-dimensional convolution with stride, padding, dilation and groups (depthwise: groups = in). Trained in full it
+ * keeps its whole input; frozen, only the input's height and width, which its spec tells.
+ * Shapes: x `[n, in, h, w]`, weight `[out, in/groups, kh, kw]`, bias `[out]`, y `[n, out, oh, ow]`.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import type { ConvGeometry } from '../core/derived/conv2d.ts';
+import type { Kernels } from '../core/fused.ts';
+import type { Layer } from '../core/layer.ts';
+import { outputLength } from '../core/ops.ts';
+import { type None, none, type SlotTree } from '../core/tree.ts';
+import { fail, type Result } from '../spec/errors.ts';
+import { type Slot, type Spec, showSpec } from '../spec/tensor.ts';
+import { checkImages, fresh } from './checks.ts';
+import type { Affine } from './linear.ts';
+
+export interface Conv2dConfig extends ConvGeometry {
+  readonly in: number;
+  readonly out: number;
+  /** Height and width of the input image: the input gradient needs them, and the weight does not tell. */
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Stride 1, no padding, no dilation, one group; what is given wins. */
+export const convolution = (
+  size: Pick<Conv2dConfig, 'in' | 'out' | 'height' | 'width' | 'kernel'>,
+  geometry: Partial<ConvGeometry> = {},
+): Conv2dConfig => ({ stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1, ...size, ...geometry });
+
+export const geometryOf = ({ kernel, stride, padding, dilation, groups }: Conv2dConfig): ConvGeometry => ({
+  kernel,
+  stride,
+  padding,
+  dilation,
+  groups,
+});
+
+/** Height and width of the output image. */
+export const imageSize = (config: Conv2dConfig): readonly [number, number] => [
+  outputLength(config.height, config, 0),
+  outputLength(config.width, config, 1),
+];
+
+const checkGeometry = (config: Conv2dConfig, x: Slot): Result<Slot> => {
+  const { in: channels, out, groups, height, width } = config;
+  if (channels % groups !== 0 || out % groups !== 0) {
+    return fail('ShapeError', `groups that divide ${channels} and ${out} channels`, `${groups} groups`, 'conv2d');
+  }
+  const [oh, ow] = imageSize(config);
+  if (oh < 1 || ow < 1) {
+    return fail('ShapeError', `a kernel within the padded image ${height}×${width}`, `${config.kernel}`, 'conv2d');
+  }
+  return x.shape[2] === height && x.shape[3] === width
+    ? E.right(x)
+    : fail('ShapeError', `images of ${height}×${width}`, showSpec(x), 'conv2d');
+};
+
+/** The output of a convolution, of whatever method. */
+export const conv2dOutput =
+  (config: Conv2dConfig) =>
+  (x: SlotTree): Result<SlotTree> =>
+    pipe(
+      checkImages(x, config.in, 'conv2d'),
+      E.chain((s) => checkGeometry(config, s)),
+      E.map((s) => fresh(s, 'conv2d', [s.shape[0] ?? 0, config.out, ...imageSize(config)])),
+    );
+
+export const conv2d = <T extends Spec>(
+  k: Kernels<T>,
+  config: Conv2dConfig,
+): Layer<Affine<T>, Affine<T>, T, T, { readonly x: T }> => {
+  const geometry = geometryOf(config);
+  const gradient = (p: Affine<T>, { x }: { readonly x: T }, dy: T): Affine<T> => ({
+    weight: k.conv2d.weightGradient(dy, x, geometry),
+    ...(p.bias && { bias: k.conv2d.biasGradient(dy) }),
+  });
+  return {
+    forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometry), { x }],
+    backward: (p, residual, dy) => [
+      gradient(p, residual, dy),
+      k.conv2d.inputGradient(dy, p.weight, geometry, config.height, config.width),
+    ],
+    gradient,
+    trainable: (p) => p,
+    output: conv2dOutput(config),
+    residual: (x) => ({ x }),
+  };
+};
+
+export const frozenConv2d = <T extends Spec>(
+  k: Kernels<T>,
+  config: Conv2dConfig,
+): Layer<Affine<T>, None, T, T, None> => {
+  const geometry = geometryOf(config);
+  return {
+    forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometry), none],
+    backward: ({ weight }, _, dy) => [
+      none,
+      k.conv2d.inputGradient(dy, weight, geometry, config.height, config.width),
+    ],
+    gradient: () => none,
+    trainable: () => none,
+    output: conv2dOutput(config),
+    residual: () => none,
+  };
+};

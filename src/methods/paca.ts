@@ -1,0 +1,171 @@
+/**
+ * PaCA: r selected input columns of a frozen weight train, as a delta over it (paper, section 3; PEFT's `paca_delta`).
+ *
+ * Several adapters may lie over one base; each is on or off, and trains or not. Overlapping columns add up, in list
+ * order. What is kept for the backward pass is the selected part of the input, n·r numbers for each adapter that
+ * trains, and nothing else. The base is never written.
+ */
+import type { ConvGeometry } from '../core/derived/conv2d.ts';
+import { type Connections, pacaWeight } from '../core/derived/paca-linear.ts';
+import type { Kernels } from '../core/fused.ts';
+import type { Layer } from '../core/layer.ts';
+import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
+import { type Conv2dConfig, conv2dOutput, geometryOf } from '../layers/conv2d.ts';
+import { type Affine, type LinearConfig, linearOutput } from '../layers/linear.ts';
+import type { Result } from '../spec/errors.ts';
+import { freshSlot, type Shape, type Slot, type Spec } from '../spec/tensor.ts';
+import { columnView, isDepthwise } from './operation.ts';
+
+export interface PacaAdapter<T> {
+  /** `i32 [r]`, sorted and distinct. */
+  readonly indices: T;
+  /** The weight's shape with r in place of its columns; f32, starts at 0. */
+  readonly delta: T;
+}
+
+export interface PacaParams<T> extends Affine<T> {
+  readonly adapters: readonly PacaAdapter<T>[];
+}
+
+export interface PacaAdapterConfig {
+  readonly rank: number;
+  /** s = α/r. */
+  readonly scale: number;
+  /** Off: the layer computes as if the adapter were not there. */
+  readonly active: boolean;
+  readonly trains: boolean;
+}
+
+/** Gradients: `{ delta }` for each adapter that trains, the empty tree for the others. */
+export interface PacaGradient<T> {
+  readonly adapters: readonly ({ readonly delta: T } | None)[];
+}
+
+/** x[:, I] for each adapter that trains. */
+export interface PacaResidual<T> {
+  readonly selected: readonly (T | None)[];
+}
+
+export type PacaLayer<T> = Layer<PacaParams<T>, PacaGradient<T>, T, T, PacaResidual<T>>;
+
+/** What differs between a linear map and a convolution. */
+interface Parts<T> {
+  readonly forward: (p: PacaParams<T>, x: T, connections: readonly Connections<T>[]) => T;
+  readonly inputGradient: (p: PacaParams<T>, dy: T, connections: readonly Connections<T>[]) => T;
+  readonly select: (x: T, indices: T) => T;
+  readonly selectedShape: (x: Slot, rank: number) => Shape;
+  readonly deltaGradient: (dy: T, selected: T, adapter: PacaAdapter<T>, config: PacaAdapterConfig) => T;
+  readonly output: (x: SlotTree) => Result<SlotTree>;
+}
+
+const isTrained = ({ active, trains }: PacaAdapterConfig): boolean => active && trains;
+
+/** The adapters that are on, as the kernels take them. */
+export const activeConnections = <T>(
+  adapters: readonly PacaAdapter<T>[],
+  configs: readonly PacaAdapterConfig[],
+): readonly Connections<T>[] =>
+  adapters.flatMap(({ indices, delta }, i) => {
+    const config = configs[i];
+    return config?.active ? [{ indices, delta, scale: config.scale }] : [];
+  });
+
+const pacaLayer = <T extends Spec>(parts: Parts<T>, configs: readonly PacaAdapterConfig[]): PacaLayer<T> => {
+  const connections = (p: PacaParams<T>): readonly Connections<T>[] => activeConnections(p.adapters, configs);
+
+  /** Calls `f` for each adapter that trains. */
+  const trained = <A>(p: PacaParams<T>, f: (adapter: PacaAdapter<T>, config: PacaAdapterConfig, i: number) => A) =>
+    p.adapters.map((adapter, i): A | None => {
+      const config = configs[i];
+      return config !== undefined && isTrained(config) ? f(adapter, config, i) : none;
+    });
+
+  const gradient = (p: PacaParams<T>, { selected }: PacaResidual<T>, dy: T): PacaGradient<T> => ({
+    adapters: trained(p, (adapter, config, i) => ({
+      delta: parts.deltaGradient(dy, selected[i] as T, adapter, config),
+    })),
+  });
+
+  return {
+    forward: (p, x) => [
+      parts.forward(p, x, connections(p)),
+      { selected: trained(p, ({ indices }) => parts.select(x, indices)) },
+    ],
+    backward: (p, residual, dy) => [gradient(p, residual, dy), parts.inputGradient(p, dy, connections(p))],
+    gradient,
+    trainable: (p) => ({ adapters: trained(p, ({ delta }) => ({ delta })) }),
+    output: parts.output,
+    residual: (x) => {
+      const s = theSlot(x);
+      const selected = configs.map((config, i) =>
+        isTrained(config)
+          ? freshSlot(s, `selected${i}`, { shape: parts.selectedShape(s, config.rank), dtype: s.dtype })
+          : none,
+      );
+      return { selected };
+    },
+  };
+};
+
+/** y = x W̃ᵀ + b with W̃[:, I] = W[:, I] + s·δ. Keeps x[:, I] `[…, r]`. */
+export const pacaLinear = <T extends Spec>(
+  k: Kernels<T>,
+  config: LinearConfig,
+  adapters: readonly PacaAdapterConfig[],
+): PacaLayer<T> =>
+  pacaLayer(
+    {
+      forward: (p, x, connections) => k.pacaLinear.forward(x, p.weight, p.bias ?? null, connections),
+      inputGradient: (p, dy, connections) => k.pacaLinear.inputGradient(dy, p.weight, connections),
+      select: (x, indices) => k.gather(x, indices, x.shape.length - 1),
+      selectedShape: (x, rank) => [...x.shape.slice(0, -1), rank],
+      deltaGradient: (dy, selected, _, { scale }) => k.pacaLinear.deltaGradient(dy, selected, scale),
+      output: linearOutput(config),
+    },
+    adapters,
+  );
+
+/** The convolution with W̃ as weight. Keeps the selected channels of x, `[n, groups·r, h, w]`. */
+export const pacaConv2d = <T extends Spec>(
+  k: Kernels<T>,
+  config: Conv2dConfig,
+  adapters: readonly PacaAdapterConfig[],
+): PacaLayer<T> => {
+  const geometry = geometryOf(config);
+  const depthwise = isDepthwise(config);
+  const view = columnView({ kind: 'conv2d', config });
+  const weight = (p: PacaParams<T>, connections: readonly Connections<T>[]): T => {
+    const columns = connections.map((c) => ({ ...c, delta: deltaColumns(k, c, view.shape, view.axis) }));
+    return k.reshape(pacaWeight(k, k.reshape(p.weight, view.shape), columns, view.axis), p.weight.shape);
+  };
+  /** Blocks of channels: `[n, c, h, w]` → its channels `indices` of each of `groups` blocks. */
+  const channels = (x: T, indices: T, groups: number): T => {
+    const [n = 0, c = 0, h = 0, w = 0] = x.shape;
+    const blocks = k.reshape(x, [n, groups, c / groups, h, w]);
+    return k.reshape(k.gather(blocks, indices, depthwise ? 1 : 2), [n, -1, h, w]);
+  };
+  const { groups, height, width } = config;
+  return pacaLayer(
+    {
+      forward: (p, x, connections) => k.conv2d.forward(x, weight(p, connections), p.bias ?? null, geometry),
+      inputGradient: (p, dy, connections) =>
+        k.conv2d.inputGradient(dy, weight(p, connections), geometry, height, width),
+      select: (x, indices) => channels(x, indices, groups),
+      selectedShape: ({ shape: [n = 0] }, rank) => [n, depthwise ? rank : groups * rank, height, width],
+      deltaGradient: (dy, selected, { indices }, { rank, scale }) => {
+        const rows = depthwise ? channels(dy, indices, groups) : dy;
+        const selectedGeometry: ConvGeometry = depthwise ? { ...geometry, groups: rank } : geometry;
+        return k.mul(k.conv2d.weightGradient(rows, selected, selectedGeometry), scale);
+      },
+      output: conv2dOutput(config),
+    },
+    adapters,
+  );
+};
+
+/** δ in the column view of its weight. */
+const deltaColumns = <T extends Spec>(k: Kernels<T>, { indices, delta }: Connections<T>, view: Shape, axis: 0 | 1): T =>
+  k.reshape(
+    delta,
+    view.map((d, i) => (i === axis ? (indices.shape[0] ?? 0) : d)),
+  );

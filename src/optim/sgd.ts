@@ -1,0 +1,68 @@
+/**
+ * Stochastic gradient descent, Δθ = −η·(g + λ·θ), and with momentum in PyTorch's form (Sutskever et al. 2013, the
+ * learning rate outside the velocity): u ← μ·u + g, Δθ = −η·u, or −η·(g + μ·u) with Nesterov's look-ahead.
+ */
+import type { Kernels } from '../core/fused.ts';
+import { mapTree, type Tree, zipTrees } from '../core/tree.ts';
+import type { Spec } from '../spec/tensor.ts';
+import { constant, type Schedule } from './schedule.ts';
+import { chain, type OptimizerState, stateless, type Transform } from './transform.ts';
+
+/** A fixed rate or a schedule. */
+export type LearningRate = number | Schedule;
+
+export const scheduleOf = (rate: LearningRate): Schedule => (typeof rate === 'number' ? constant(rate) : rate);
+
+/** −η(step)·g; counts the steps. */
+export const scaleByLearningRate = <T extends Spec>(k: Kernels<T>, rate: LearningRate): Transform<T> => {
+  const schedule = scheduleOf(rate);
+  return {
+    init: () => ({ tensors: {}, numbers: 0 }),
+    update: (gradients, { tensors, numbers }) => {
+      const step = numbers as number;
+      return [mapTree(gradients, (g) => k.mul(g, -schedule(step))), { tensors, numbers: step + 1 }];
+    },
+    stateSpec: () => ({}),
+  };
+};
+
+/** g + λ·θ: L2 regularisation, coupled to the gradient. */
+export const addWeightDecay = <T extends Spec>(k: Kernels<T>, decay: number): Transform<T> =>
+  stateless((gradients, params) =>
+    decay === 0 ? gradients : zipTrees([gradients, params], (g, p) => k.add(g as T, k.mul(p as T, decay))),
+  );
+
+/** The velocity u ← μ·u + g, from 0. */
+const accumulate = <T extends Spec>(k: Kernels<T>, momentum: number, nesterov: boolean): Transform<T> => ({
+  init: (params) => ({ tensors: mapTree(params, (p) => k.full(p.shape, 0)), numbers: [] }),
+  update: (gradients, state: OptimizerState<T>): readonly [Tree<T>, OptimizerState<T>] => {
+    const velocity = zipTrees([state.tensors, gradients], (u, g) => k.add(k.mul(u as T, momentum), g as T));
+    const ahead = nesterov
+      ? zipTrees([gradients, velocity], (g, u) => k.add(g as T, k.mul(u as T, momentum)))
+      : velocity;
+    return [ahead, { tensors: velocity, numbers: state.numbers }];
+  },
+  stateSpec: (params) => params,
+});
+
+export const sgd = <T extends Spec>(
+  k: Kernels<T>,
+  config: { readonly learningRate: LearningRate; readonly decay?: number },
+): Transform<T> =>
+  chain<T>(addWeightDecay(k, config.decay ?? 0), scaleByLearningRate(k, config.learningRate));
+
+export interface MomentumConfig {
+  readonly learningRate: LearningRate;
+  /** μ */
+  readonly momentum: number;
+  readonly nesterov?: boolean;
+  /** λ, coupled */
+  readonly decay?: number;
+}
+
+export const momentum = <T extends Spec>(k: Kernels<T>, config: MomentumConfig): Transform<T> =>
+  chain<T>(
+    addWeightDecay(k, config.decay ?? 0),
+    accumulate(k, config.momentum, config.nesterov ?? false),
+    scaleByLearningRate(k, config.learningRate),
+  );

@@ -1,0 +1,60 @@
+/**
+ * Optimizers as pure pairs, in the shape of optax: `init` makes the state, `update` turns gradients into the deltas
+ * to be added to the parameters. Transforms compose with {@link chain}: what one gives, the next takes as gradient.
+ *
+ * Law: `chain(f)` is f; `chain(f, chain(g, h))` gives the deltas of `chain(f, g, h)`.
+ */
+import type { Spec } from '../spec/tensor.ts';
+import type { Tree } from '../core/tree.ts';
+import { zipTrees } from '../core/tree.ts';
+import type { Kernels } from '../core/fused.ts';
+
+/** Host numbers of a state: step counts and running products, exact in f64. */
+export type Numbers = number | readonly Numbers[];
+
+export interface OptimizerState<T> {
+  readonly tensors: Tree<T>;
+  readonly numbers: Numbers;
+}
+
+export interface Transform<T> {
+  readonly init: (params: Tree<T>) => OptimizerState<T>;
+  readonly update: (
+    gradients: Tree<T>,
+    state: OptimizerState<T>,
+    params: Tree<T>,
+  ) => readonly [deltas: Tree<T>, state: OptimizerState<T>];
+  /** The tensors of the state for parameters of these specs, known before anything runs. */
+  readonly stateSpec: (params: Tree<Spec>) => Tree<Spec>;
+}
+
+/** A transform that keeps nothing. */
+export const stateless = <T>(update: (gradients: Tree<T>, params: Tree<T>) => Tree<T>): Transform<T> => ({
+  init: () => ({ tensors: {}, numbers: [] }),
+  update: (gradients, state, params) => [update(gradients, params), state],
+  stateSpec: () => ({}),
+});
+
+/** One transform after the other. */
+export const chain = <T>(...steps: readonly Transform<T>[]): Transform<T> => ({
+  init: (params) => {
+    const states = steps.map((s) => s.init(params));
+    return { tensors: states.map((s) => s.tensors), numbers: states.map((s) => s.numbers) };
+  },
+  update: (gradients, state, params) => {
+    const tensors = state.tensors as readonly Tree<T>[];
+    const numbers = state.numbers as readonly Numbers[];
+    let deltas = gradients;
+    const states = steps.map((s, i) => {
+      const [next, after] = s.update(deltas, { tensors: tensors[i] ?? {}, numbers: numbers[i] ?? [] }, params);
+      deltas = next;
+      return after;
+    });
+    return [deltas, { tensors: states.map((s) => s.tensors), numbers: states.map((s) => s.numbers) }];
+  },
+  stateSpec: (params) => steps.map((s) => s.stateSpec(params)),
+});
+
+/** θ + Δθ, leaf by leaf. */
+export const applyDeltas = <T extends Spec>(k: Kernels<T>, params: Tree<T>, deltas: Tree<T>): Tree<T> =>
+  zipTrees([params, deltas], (p, d) => k.add(p as T, d as T));
