@@ -17,7 +17,8 @@ export const site = (path: string, operation: Operation, bias = true): Step => (
   bias,
 });
 
-const activations: { readonly [A in ActivationName]: <T extends Spec>(k: Kernels<T>) => AnyLayer<T> } = {
+/** The activation layers by name. */
+export const activations: { readonly [A in ActivationName]: <T extends Spec>(k: Kernels<T>) => AnyLayer<T> } = {
   relu: (k) => anyLayer(relu(k)),
   gelu: (k) => anyLayer(gelu(k)),
   silu: (k) => anyLayer(silu(k)),

@@ -35,8 +35,12 @@ const byGroup = <T extends Spec>(o: Ops<T>, x: T, groups: number): T => {
   return o.reshape(x, [groups, channels / groups, -1]);
 };
 
-const patches = <T extends Spec>(o: Ops<T>, x: T, { groups, ...window }: ConvGeometry): T =>
-  byGroup(o, o.unfold(x, window, 0), groups);
+/** The columns U of x: `[groups, in/groups·kh·kw, n·oh·ow]`. */
+const patches = <T extends Spec>(o: Ops<T>, x: T, { groups, ...window }: ConvGeometry): T => {
+  const columns = o.unfold(x, window, 0);
+  const [channels = 0, area = 0, places = 0] = columns.shape;
+  return o.reshape(columns, [groups, (channels / groups) * area, places]);
+};
 
 export const conv2d = <T extends Spec>(o: Ops<T>): Conv2dKernels<T> => ({
   forward: (x, weight, bias, geometry) => {

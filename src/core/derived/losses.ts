@@ -37,12 +37,12 @@ export const crossEntropy = <T extends Spec>(o: Ops<T>): CrossEntropyKernels<T> 
     const { shifted, powers, sum } = exponentials(o, logits);
     const target = o.oneHot(targets, widthOf(logits));
     const surprise = o.sub(o.log(sum), o.sumLast(o.where(target, shifted, 0)));
-    const counted = o.where(o.sumLast(target), surprise, 0);
+    const counted = o.where(o.maxLast(target), surprise, 0);
     return [o.div(o.sumLast(counted), denominator), o.div(powers, asColumn(o, sum))];
   },
   backward: (probabilities, targets, denominator, dLoss) => {
     const target = o.oneHot(targets, widthOf(probabilities));
-    const counted = asColumn(o, o.sumLast(target));
+    const counted = asColumn(o, o.maxLast(target));
     return o.mul(o.where(counted, o.sub(probabilities, target), 0), o.div(dLoss, denominator));
   },
 });

@@ -1,0 +1,128 @@
+/**
+ * One training step as a pure function: (state, batch) → [state, metrics].
+ *
+ * A batch is a list of micro-batches; their gradients are added in list order. Each micro-batch divides by the count of
+ * the whole batch, so the sum is the gradient of the batch's mean loss. Dropout's random state is a function of the
+ * seed, the step and the micro-batch alone, so a step can be run again, and a run resumed, with the same bits.
+ */
+import { andThen } from '../core/layer.ts';
+import type { Kernels } from '../core/fused.ts';
+import { rngFromSeed, splitRng } from '../core/rng.ts';
+import { overlay, type Tree, zipTrees } from '../core/tree.ts';
+import type { Loss, Targets } from '../layers/losses.ts';
+import { evaluate, type Mode, type Model } from '../models/model.ts';
+import { globalNorm } from '../optim/clip.ts';
+import { applyDeltas, type OptimizerState, type Transform } from '../optim/transform.ts';
+import { defect } from '../spec/errors.ts';
+import type { Spec } from '../spec/tensor.ts';
+
+/** What is trained, and how. */
+export interface Problem<T extends Spec, R> {
+  readonly kernels: Kernels<T>;
+  readonly model: Model<T>;
+  readonly loss: Loss<T, R>;
+  readonly optimizer: Transform<T>;
+  /** Seed of what happens in training (dropout); the data order has its own. */
+  readonly seed: number;
+}
+
+export interface TrainState<T> {
+  /** All parameters, frozen and trained. */
+  readonly params: Tree<T>;
+  readonly optimizer: OptimizerState<T>;
+  /** Steps done. */
+  readonly step: number;
+}
+
+export interface MicroBatch<T> {
+  readonly inputs: T;
+  readonly targets: T;
+  /** Targets that count: examples, tokens, or elements of a squared error. */
+  readonly count: number;
+}
+
+export interface Metrics<T> {
+  /** The batch's mean loss, a scalar. */
+  readonly loss: T;
+  /** ‖g‖₂ over everything that trains, before clipping; a scalar. */
+  readonly gradientNorm: T;
+}
+
+export interface StepOptions {
+  /** Give the old state's memory to the backend. The old state can't be used afterwards. */
+  readonly donate?: boolean;
+}
+
+/** The part of the parameters that trains. */
+export const trainableOf = <T extends Spec, R>({ model }: Problem<T, R>, params: Tree<T>): Tree<T> =>
+  model.layer(evaluate).trainable(params);
+
+export const initialState = <T extends Spec, R>(problem: Problem<T, R>): TrainState<T> => ({
+  params: problem.model.params,
+  optimizer: problem.optimizer.init(trainableOf(problem, problem.model.params)),
+  step: 0,
+});
+
+/** Loss and gradient of one micro-batch, as its share of the batch's. */
+const lossAndGradient = <T extends Spec, R>(
+  { kernels: k, model, loss }: Problem<T, R>,
+  mode: Mode,
+  params: Tree<T>,
+  { inputs, targets }: MicroBatch<T>,
+  denominator: number,
+): readonly [loss: T, gradient: Tree<T>] =>
+  k.scope(() => {
+    const whole = andThen(k, model.layer(mode), loss);
+    const p: readonly [Tree<T>, Targets<T>] = [params, { targets, denominator }];
+    const [value, residual] = whole.forward(p, inputs);
+    const [gradient] = whole.gradient(p, residual, k.full([], 1));
+    return [value, gradient];
+  });
+
+/** The sums over the micro-batches, in order. */
+const accumulate = <T extends Spec, R>(
+  problem: Problem<T, R>,
+  state: TrainState<T>,
+  batch: readonly MicroBatch<T>[],
+): readonly [loss: T, gradient: Tree<T>] => {
+  const { kernels: k, seed } = problem;
+  const denominator = batch.reduce((n, { count }) => n + count, 0);
+  const shares = (micro: MicroBatch<T>, i: number): readonly [T, Tree<T>] => {
+    const rng = splitRng(rngFromSeed(seed), `step ${state.step} micro ${i}`);
+    return lossAndGradient(problem, { kind: 'train', rng }, state.params, micro, denominator);
+  };
+  const [first, ...rest] = batch;
+  if (first === undefined) return defect('a batch of no micro-batches');
+  return rest.reduce(
+    ([loss, gradient], micro, i) =>
+      k.scope(() => {
+        const [l, g] = shares(micro, i + 1);
+        return [k.add(loss, l), zipTrees([gradient, g], (a, b) => k.add(a as T, b as T))];
+      }),
+    shares(first, 0),
+  );
+};
+
+/**
+ * The next state and the metrics of this step. Law: with `donate` the bits are the same.
+ */
+export const trainStep = <T extends Spec, R>(
+  problem: Problem<T, R>,
+  state: TrainState<T>,
+  batch: readonly MicroBatch<T>[],
+  { donate = false }: StepOptions = {},
+): readonly [TrainState<T>, Metrics<T>] => {
+  const { kernels: k, optimizer } = problem;
+  const before = trainableOf(problem, state.params);
+  const next = k.scope((): readonly [TrainState<T>, Metrics<T>] => {
+    const [loss, gradient] = accumulate(problem, state, batch);
+    const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before);
+    const params = overlay(state.params, applyDeltas(k, before, deltas));
+    return [
+      { params, optimizer: optimizerState, step: state.step + 1 },
+      { loss, gradientNorm: globalNorm(k, gradient) },
+    ];
+  });
+  if (donate) k.donate([before, state.optimizer.tensors]);
+  return next;
+};

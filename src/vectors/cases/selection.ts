@@ -1,0 +1,73 @@
+/** Which columns each strategy picks: by lot, by the norm of the weight's columns, by the gradient's. */
+import { columnNorms } from '../../core/derived/column-norms.ts';
+import type { Ops } from '../../core/ops.ts';
+import { rngFromSeed, splitRng } from '../../core/rng.ts';
+import { columnView, type Operation, weightShape } from '../../methods/operation.ts';
+import { convolution } from '../../layers/conv2d.ts';
+import { orThrow } from '../../spec/errors.ts';
+import type { Spec } from '../../spec/tensor.ts';
+import { type ColumnStatistics, findSelector, runSelector, selectors } from '../../select/selector.ts';
+import { drawn, floats, input, integers, type VectorCase } from '../case.ts';
+
+const COLUMNS = 13;
+const RANK = 4;
+const SEED = 7;
+
+/** Two of them are equal, so that the tie shows. */
+const scores = [0.5, 2, 0.25, 3, 2, 1, 0, 7, 0.125, 2, 1.5, 4, 0.75];
+
+const pick = (name: string, path: string, statistics: ColumnStatistics): Int32Array =>
+  orThrow(
+    runSelector(orThrow(findSelector(selectors, name)), {
+      path,
+      columns: COLUMNS,
+      rank: RANK,
+      statistics,
+      rng: splitRng(rngFromSeed(SEED), path),
+    }),
+  );
+
+const scored = (name: string, statistic: keyof ColumnStatistics): VectorCase => ({
+  id: `selection/${name}`,
+  note: `The ${RANK} columns with the largest ${statistic}, sorted; among equals the lower index.`,
+  settings: { rank: RANK, statistic },
+  inputs: { scores: floats([COLUMNS], scores) },
+  run: (k) => ({ indices: k.fromHost(integers(...pick(name, 'layers.0', { [statistic]: Float64Array.from(scores) }))) }),
+});
+
+const random: VectorCase = {
+  id: 'selection/random',
+  note: 'The first r of a seeded permutation, sorted; the stream is split by the module path, so layers differ.',
+  settings: { rank: RANK, columns: COLUMNS, seed: SEED, paths: ['layers.0', 'layers.1'] },
+  inputs: {},
+  run: (k) => ({
+    'layers.0': k.fromHost(integers(...pick('random', 'layers.0', {}))),
+    'layers.1': k.fromHost(integers(...pick('random', 'layers.1', {}))),
+  }),
+};
+
+const normCase = (name: string, operation: Operation): VectorCase => ({
+  id: `selection/norms-${name}`,
+  note: 'The L2 norm of each column of a weight, squares added in the lane order.',
+  settings: {},
+  inputs: { weight: drawn(`norms-${name}.weight`, ...weightShape(operation)) },
+  run: <T extends Spec>(k: Ops<T>, inputs: Readonly<Record<string, T>>) => {
+    const { shape, axis } = columnView(operation);
+    return { norms: columnNorms(k, input(inputs, 'weight'), shape, axis) };
+  },
+});
+
+const image = { height: 5, width: 5 };
+
+export const selectionCases: readonly VectorCase[] = [
+  random,
+  scored('weight-norm', 'weightNorm'),
+  scored('gradient', 'gradientNormOfSum'),
+  scored('gradient-sum-of-norms', 'gradientSumOfNorms'),
+  normCase('linear', { kind: 'linear', config: { in: 5, out: 19 } }),
+  normCase('conv2d', { kind: 'conv2d', config: convolution({ in: 3, out: 5, kernel: [2, 3], ...image }) }),
+  normCase('depthwise', {
+    kind: 'conv2d',
+    config: convolution({ in: 3, out: 6, kernel: [3, 3], ...image }, { groups: 3 }),
+  }),
+];
