@@ -52,15 +52,13 @@ const referenceOps = (arithmetic: Arithmetic): Ops<ReferenceTensor> => {
   };
 };
 
-const reference =
-  (arithmetic: Arithmetic, name: string) =>
-  (): Backend<ReferenceTensor> => ({
-    name,
-    conformance: 'exact',
-    threads: 1,
-    kernels: kernels(referenceOps(arithmetic)),
-    dispose: async () => {},
-  });
+const reference = (arithmetic: Arithmetic, name: string) => (): Backend<ReferenceTensor> => ({
+  name,
+  conformance: 'exact',
+  threads: 1,
+  kernels: kernels(referenceOps(arithmetic)),
+  dispose: async () => {},
+});
 
 /** The specification: f32, every rounding in its declared place. */
 export const referenceF32: () => Backend<ReferenceTensor> = reference(f32Arithmetic, 'reference');

@@ -54,9 +54,7 @@ export const elementwise = ({ float }: Arithmetic, memory: Memory): Elementwise 
   /** The operand's values under the broadcast shape; its own array where nothing is to stretch. */
   const values = (x: Operand<Tensor>, shape: Shape): FloatArray => {
     if (typeof x === 'number') return newFloats(sizeOf(shape)).fill(x);
-    return sameShape(x.shape, shape)
-      ? floatsOf(x)
-      : stretch(floatsOf(x), x.shape, newFloats(sizeOf(shape)), shape);
+    return sameShape(x.shape, shape) ? floatsOf(x) : stretch(floatsOf(x), x.shape, newFloats(sizeOf(shape)), shape);
   };
 
   return {

@@ -5,11 +5,12 @@
  * alive, and knows scopes: what was made inside and is not in the result is released at the end. A handle that was
  * released or donated throws when it is used: a use-after-free, which in a faster backend would be silent.
  */
+
+import type { MemoryUse } from '../../src/core/ops.ts';
+import { leavesIn } from '../../src/core/tree.ts';
 import { bytesPerElement, type DType, type HostArrays, hostArray } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { type Shape, type Spec, showSpec, sizeOf } from '../../src/spec/tensor.ts';
-import type { MemoryUse } from '../../src/core/ops.ts';
-import { leavesIn } from '../../src/core/tree.ts';
 
 /** Mutable, and private to this file's functions. */
 interface Storage {

@@ -13,7 +13,8 @@ type Entries<T> = { readonly [name: string]: Tree<T> };
 export const chain = <T>(o: Scope, steps: readonly (readonly [name: string, layer: AnyLayer<T>])[]): AnyLayer<T> =>
   steps.map(([name, layer]) => named(name, layer)).reduce((before, next) => joined(o, before, next), empty<T>());
 
-const at = <A>(entries: Tree<A>, name: string): Tree<A> => (entries as { readonly [name: string]: Tree<A> })[name] ?? {};
+const at = <A>(entries: Tree<A>, name: string): Tree<A> =>
+  (entries as { readonly [name: string]: Tree<A> })[name] ?? {};
 
 /** The layer that finds its parameters and its residual under a name. */
 const named = <T>(name: string, layer: AnyLayer<T>): AnyLayer<T> => ({

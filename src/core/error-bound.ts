@@ -8,9 +8,10 @@
  *
  * In the comments below a, b are values, e, f their errors, s the error that operands bring, before rounding.
  */
-import { type Arithmetic, gamma } from '../spec/tolerance.ts';
-import type { HostTensor, Shape, Spec } from '../spec/tensor.ts';
+
 import { defect } from '../spec/errors.ts';
+import type { HostTensor, Shape, Spec } from '../spec/tensor.ts';
+import { type Arithmetic, gamma } from '../spec/tolerance.ts';
 import type { Layout, Operand, Ops } from './ops.ts';
 
 export interface Bounded<T> extends Spec {
@@ -190,16 +191,12 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
     gather: (a, indices, axis) => both((x) => o.gather(x, indices.value, axis))(a),
     scatterAdd,
     oneHot,
-    unfold: (a, window, outside) =>
-      bounded(o.unfold(a.value, window, outside), o.unfold(a.error, window, 0)),
+    unfold: (a, window, outside) => bounded(o.unfold(a.value, window, outside), o.unfold(a.error, window, 0)),
     fold: (a, window, shape) => {
       const add = (x: T): T => o.fold(x, window, shape);
       const [kh, kw] = window.kernel;
       const growth = gamma(kh * kw, arithmetic);
-      return bounded(
-        add(a.value),
-        o.add(add(a.error), o.mul(add(o.add(abs(a.value), a.error)), growth)),
-      );
+      return bounded(add(a.value), o.add(add(a.error), o.mul(add(o.add(abs(a.value), a.error)), growth)));
     },
   };
 };

@@ -4,8 +4,9 @@
  * Laws (`core/laws.ts`): `backward` is the transposed derivative of `forward`; `gradient` has the bits of `backward`'s
  * gradient; `residual` describes what `forward` returns, leaf by leaf; `andThen` is associative up to nesting.
  */
-import { pipe } from 'fp-ts/lib/function.js';
+
 import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
 import { orThrow, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import type { Ops } from './ops.ts';
@@ -84,7 +85,12 @@ export const fork = <T extends Spec, P, Q, G, H, Y, Z, R, S>(
   output: (x) =>
     pipe(
       f.output(branch(x, 0)),
-      E.chain((y) => pipe(g.output(branch(x, 1)), E.map((z): SlotTree => [y, z]))),
+      E.chain((y) =>
+        pipe(
+          g.output(branch(x, 1)),
+          E.map((z): SlotTree => [y, z]),
+        ),
+      ),
     ),
   residual: (x) => [f.residual(branch(x, 0)), g.residual(branch(x, 1))],
 });
@@ -113,7 +119,11 @@ export const residualAdd = <T extends Spec, P, G, R>(o: Ops<T>, f: Layer<P, G, T
     }),
   gradient: f.gradient,
   trainable: f.trainable,
-  output: (x) => pipe(f.output(x), E.map((y) => rescope(asSum(y), 'sum'))),
+  output: (x) =>
+    pipe(
+      f.output(x),
+      E.map((y) => rescope(asSum(y), 'sum')),
+    ),
   residual: f.residual,
 });
 
@@ -137,6 +147,4 @@ export const recompute = <P, G, X, Y, R>(o: Scope, f: Layer<P, G, X, Y, R>): Lay
 export type AnyLayer<T> = Layer<Tree<T>, Tree<T>, T, T, Tree<T>>;
 
 /** The one place where a layer's types are forgotten: function parameters do not widen, so this is a cast. */
-export const anyLayer = <T, P, G, R>(
-  layer: Layer<P, G, T, T, R>,
-): AnyLayer<T> => layer as unknown as AnyLayer<T>;
+export const anyLayer = <T, P, G, R>(layer: Layer<P, G, T, T, R>): AnyLayer<T> => layer as unknown as AnyLayer<T>;

@@ -164,7 +164,7 @@ const metadataOf = (value: unknown, where: string): Result<Header['metadata']> =
 
 /** The entries in the order of their data, if they cover all `dataLength` bytes once. */
 const tiled = (entries: readonly Entry[], dataLength: number, where: string): Result<readonly Entry[]> => {
-  const sorted = [...entries].sort((a, b) => a.begin - b.begin);
+  const sorted = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end);
   const endBefore = (i: number): number => sorted[i - 1]?.end ?? 0;
   const i = sorted.findIndex(({ begin }, k) => begin !== endBefore(k));
   const wrong = sorted[i];

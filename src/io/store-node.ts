@@ -1,5 +1,5 @@
 /**
- * A store in a folder, for Node and Deno. What was written is on the disk when the promise resolves.
+ * A store in a folder, for Node and Deno. What `write` and `writeGroup` wrote is on the disk when the promise resolves.
  *
  * A file is written under a temporary name, flushed, and renamed. So is a group, which is a folder `NAME`. A folder
  * cannot be renamed over a full one, so the old group first steps aside to `.paca-old-NAME`, where readers look if
@@ -46,10 +46,11 @@ const temporaryOf = ({ root }: Place): string => join(root, `${temporaryPrefix}$
 
 // Writing
 
-/** Removes a folder. It first leaves its name, so that no reader takes what is left of it for the whole. */
+/** Removes a folder. It first leaves its name for good, so that no reader takes what is left of it for the whole. */
 const discard = async (place: Place, path: string): Promise<void> => {
   const temporary = temporaryOf(place);
   await place.fs.rename(path, temporary);
+  await flushFolder(place.fs, place.root);
   await place.fs.rm(temporary, { recursive: true, force: true });
 };
 
@@ -94,7 +95,6 @@ const replaceGroup = async (place: Place, name: string, files: Files): Promise<v
 const removeFolder = async (place: Place, name: string): Promise<void> => {
   const target = targetOf(place, name);
   if (await folderExists(place.fs, target)) await discard(place, target);
-  await flushFolder(place.fs, place.root);
 };
 
 /** A write in a tidy folder, which is tidied again if the write fails. */

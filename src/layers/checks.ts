@@ -1,18 +1,13 @@
 /** What layers check of their input when a model is built. */
 import * as E from 'fp-ts/lib/Either.js';
+import { isLeaf, type SlotTree } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { freshSlot, type Slot, type Spec, showSpec } from '../spec/tensor.ts';
-import { isLeaf, type SlotTree } from '../core/tree.ts';
 
 const isFloat = ({ dtype }: Spec): boolean => dtype === 'f32' || dtype === 'f64';
 
 /** The input if it is one tensor for which `holds`, else an error that says what was expected. */
-export const checkInput = (
-  x: SlotTree,
-  expected: string,
-  layer: string,
-  holds: (x: Slot) => boolean,
-): Result<Slot> => {
+export const checkInput = (x: SlotTree, expected: string, layer: string, holds: (x: Slot) => boolean): Result<Slot> => {
   if (!isLeaf(x)) return fail('ShapeError', expected, 'a tuple of tensors', layer);
   return holds(x) ? E.right(x) : fail('ShapeError', expected, showSpec(x), layer);
 };
@@ -22,8 +17,7 @@ export const checkWidth = (x: SlotTree, width: number, layer: string): Result<Sl
   checkInput(x, `a float tensor [..., ${width}]`, layer, (s) => isFloat(s) && s.shape.at(-1) === width);
 
 /** A floating-point tensor of any shape. */
-export const checkFloat = (x: SlotTree, layer: string): Result<Slot> =>
-  checkInput(x, 'a float tensor', layer, isFloat);
+export const checkFloat = (x: SlotTree, layer: string): Result<Slot> => checkInput(x, 'a float tensor', layer, isFloat);
 
 /** A batch of images `[n, channels, h, w]`; any number of channels if none is given. */
 export const checkImages = (x: SlotTree, channels: number | null, layer: string): Result<Slot> =>

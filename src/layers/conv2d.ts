@@ -96,10 +96,7 @@ export const frozenConv2d = <T extends Spec>(
   const geometry = geometryOf(config);
   return {
     forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometry), none],
-    backward: ({ weight }, _, dy) => [
-      none,
-      k.conv2d.inputGradient(dy, weight, geometry, config.height, config.width),
-    ],
+    backward: ({ weight }, _, dy) => [none, k.conv2d.inputGradient(dy, weight, geometry, config.height, config.width)],
     gradient: () => none,
     trainable: () => none,
     output: conv2dOutput(config),

@@ -2,11 +2,11 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
+import type { None } from '../core/tree.ts';
 import { none } from '../core/tree.ts';
 import { type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
 import { type Pointwise, untrained } from './activations.ts';
 import { checkInput } from './checks.ts';
-import type { None } from '../core/tree.ts';
 
 /** `item`: the shape of one example, without the batch axis. */
 export const flatten = <T extends Spec>(k: Kernels<T>, item: Shape): Pointwise<T, None> => ({

@@ -7,9 +7,9 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
+import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
 import { mapTree, type Tree } from '../core/tree.ts';
-import { widen } from '../core/derived/widen.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { adapterConfig, type Treatment } from './adapt.ts';

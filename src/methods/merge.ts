@@ -28,8 +28,7 @@ const asView = <T extends Spec>(k: Kernels<T>, weight: T, view: ColumnView): T =
 const indexTensor = <T extends Spec>(k: Kernels<T>, indices: Int32Array): T =>
   k.fromHost({ dtype: 'i32', shape: [indices.length], data: indices });
 
-const union = (sets: readonly Int32Array[]): Int32Array =>
-  Int32Array.from(new Set(sets.flatMap((s) => [...s]))).sort();
+const union = (sets: readonly Int32Array[]): Int32Array => Int32Array.from(new Set(sets.flatMap((s) => [...s]))).sort();
 
 /** Adds the active adapters to the weight. `indices`: the host copies of each adapter's indices. */
 export const mergePaca = <T extends Spec>(

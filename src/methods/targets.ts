@@ -26,7 +26,12 @@ const matcher = (pattern: ModulePattern, where: string): Result<Matches> => {
       (e) => String(e),
     ),
     E.bimap(
-      (why) => ({ tag: 'ConfigError' as const, expected: 'a regular expression', came: `'${pattern}' (${why})`, where }),
+      (why) => ({
+        tag: 'ConfigError' as const,
+        expected: 'a regular expression',
+        came: `'${pattern}' (${why})`,
+        where,
+      }),
       (re) => (path: string) => re.test(path),
     ),
   );
@@ -51,7 +56,12 @@ export const matchTargets = (
     E.chain((chosen) =>
       chosen.length > 0
         ? E.right(chosen)
-        : fail('ConfigError', `a pattern that matches some of ${paths.join(', ')}`, show(targetModules), 'targetModules'),
+        : fail(
+            'ConfigError',
+            `a pattern that matches some of ${paths.join(', ')}`,
+            show(targetModules),
+            'targetModules',
+          ),
     ),
   );
 

@@ -92,13 +92,14 @@ export const buildModel = <T extends Spec>(
 ): Result<Model<T>> =>
   pipe(
     architecture.steps,
-    E.traverseArray((step): Result<readonly [Step, Module<T> | null]> =>
-      step.kind === 'fixed'
-        ? E.right([step, null])
-        : pipe(
-            moduleAt(k, step, weights, treatmentOf(step.site)),
-            E.map((module) => [step, module] as const),
-          ),
+    E.traverseArray(
+      (step): Result<readonly [Step, Module<T> | null]> =>
+        step.kind === 'fixed'
+          ? E.right([step, null])
+          : pipe(
+              moduleAt(k, step, weights, treatmentOf(step.site)),
+              E.map((module) => [step, module] as const),
+            ),
     ),
     E.map((built) => assemble(k, built)),
     E.chain((model) =>
@@ -109,10 +110,7 @@ export const buildModel = <T extends Spec>(
     ),
   );
 
-const assemble = <T extends Spec>(
-  k: Kernels<T>,
-  built: readonly (readonly [Step, Module<T> | null])[],
-): Model<T> => ({
+const assemble = <T extends Spec>(k: Kernels<T>, built: readonly (readonly [Step, Module<T> | null])[]): Model<T> => ({
   layer: (mode) =>
     chain(
       k,
@@ -123,6 +121,8 @@ const assemble = <T extends Spec>(
       }),
     ),
   params: Object.fromEntries(
-    built.flatMap(([step, module]) => (step.kind === 'site' && module !== null ? [[step.site.path, module.params]] : [])),
+    built.flatMap(([step, module]) =>
+      step.kind === 'site' && module !== null ? [[step.site.path, module.params]] : [],
+    ),
   ),
 });

@@ -48,8 +48,7 @@ const accumulate = <T extends Spec>(k: Kernels<T>, momentum: number, nesterov: b
 export const sgd = <T extends Spec>(
   k: Kernels<T>,
   config: { readonly learningRate: LearningRate; readonly decay?: number },
-): Transform<T> =>
-  chain<T>(addWeightDecay(k, config.decay ?? 0), scaleByLearningRate(k, config.learningRate));
+): Transform<T> => chain<T>(addWeightDecay(k, config.decay ?? 0), scaleByLearningRate(k, config.learningRate));
 
 export interface MomentumConfig {
   readonly learningRate: LearningRate;

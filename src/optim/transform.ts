@@ -4,10 +4,11 @@
  *
  * Law: `chain(f)` is f; `chain(f, chain(g, h))` gives the deltas of `chain(f, g, h)`.
  */
-import type { Spec } from '../spec/tensor.ts';
+
+import type { Kernels } from '../core/fused.ts';
 import type { Tree } from '../core/tree.ts';
 import { zipTrees } from '../core/tree.ts';
-import type { Kernels } from '../core/fused.ts';
+import type { Spec } from '../spec/tensor.ts';
 
 /** Host numbers of a state: step counts and running products, exact in f64. */
 export type Numbers = number | readonly Numbers[];

@@ -5,8 +5,9 @@
  * the whole batch, so the sum is the gradient of the batch's mean loss. Dropout's random state is a function of the
  * seed, the step and the micro-batch alone, so a step can be run again, and a run resumed, with the same bits.
  */
-import { andThen } from '../core/layer.ts';
+
 import type { Kernels } from '../core/fused.ts';
+import { andThen } from '../core/layer.ts';
 import { rngFromSeed, splitRng } from '../core/rng.ts';
 import { overlay, type Tree, zipTrees } from '../core/tree.ts';
 import type { Loss, Targets } from '../layers/losses.ts';

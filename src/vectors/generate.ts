@@ -98,7 +98,12 @@ export const generateSuite = async <T extends Spec, U extends Spec>(
     seeds: { inputs: INPUT_SEED },
     digest: await sha256Hex(joinBytes(generated.flatMap(({ exact }) => exact))),
     cases: generated.map(({ entry }) => entry),
-    rejections: rejections.map(({ id, note, settings, expected }) => ({ id, note, settings: { ...settings }, expected })),
+    rejections: rejections.map(({ id, note, settings, expected }) => ({
+      id,
+      note,
+      settings: { ...settings },
+      expected,
+    })),
   };
   const text = `${JSON.stringify(manifest, null, 2)}\n`;
   return new Map([

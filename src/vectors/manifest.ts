@@ -61,5 +61,10 @@ export const parseManifest = (text: string, where: string): Result<Manifest> => 
   const checked = v.safeParse(manifestSchema, parsed.right, { abortEarly: true });
   if (checked.success) return E.right(checked.output);
   const [issue] = checked.issues;
-  return fail('FileError', issue.expected ?? 'another value', issue.received, `${where} at ${v.getDotPath(issue) ?? 'the root'}`);
+  return fail(
+    'FileError',
+    issue.expected ?? 'another value',
+    issue.received,
+    `${where} at ${v.getDotPath(issue) ?? 'the root'}`,
+  );
 };

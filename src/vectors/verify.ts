@@ -115,7 +115,11 @@ const verifyCase = async <T extends Spec>(
   const [exact, values, bounds] = ['exact', 'value', 'bound'].map((prefix) => withPrefix(tensors, prefix));
   const outputs = await runCase(kernels, c, withPrefix(tensors, 'input'));
   const checks = Object.keys(entry.outputs).map((name) =>
-    checkOutput(conformance, name, outputs[name], { exact: exact?.[name], value: values?.[name], bound: bounds?.[name] }),
+    checkOutput(conformance, name, outputs[name], {
+      exact: exact?.[name],
+      value: values?.[name],
+      bound: bounds?.[name],
+    }),
   );
   const surplus = Object.keys(outputs).filter((name) => entry.outputs[name] === undefined);
   const residual = c.residualBytes?.(kernels);
@@ -189,6 +193,8 @@ const reportOf = async <T extends Spec>(
     skipped: 0,
     digest,
     worst: { case: worst.id, fraction: worst.fraction },
-    failures: changed ? [...failures, { case: 'digest', reason: `expected ${manifest.digest}, got ${digest}` }] : failures,
+    failures: changed
+      ? [...failures, { case: 'digest', reason: `expected ${manifest.digest}, got ${digest}` }]
+      : failures,
   };
 };

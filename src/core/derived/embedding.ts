@@ -13,7 +13,6 @@ export interface EmbeddingKernels<T> {
 }
 
 export const embedding = <T extends Spec>(o: Ops<T>): EmbeddingKernels<T> => ({
-  forward: (ids, table) =>
-    o.reshape(widen(o, o.gather(table, flatten(o, ids), 0)), [...ids.shape, widthOf(table)]),
+  forward: (ids, table) => o.reshape(widen(o, o.gather(table, flatten(o, ids), 0)), [...ids.shape, widthOf(table)]),
   weightGradient: (dy, ids, rows) => o.scatterAdd(o.full([rows, widthOf(dy)], 0), flatten(o, ids), 0, toRows(o, dy)),
 });

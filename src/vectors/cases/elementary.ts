@@ -24,10 +24,20 @@ export const elementaryCases: readonly VectorCase[] = [
     -103,
     88.5,
   ]),
-  functionCase('log', 'The natural logarithm, close to 1 and far from it', [
-    1, 0.999999, 1.000001, 0.5, 2, 0.70710677, 0.7071068, 1.4142135, 1.4142137, 3, 10, 1e-3, 1e-20, 1e-38, 1e20, 3e38,
-  ]),
-  functionCase('tanh', 'tanh, near 0 and where it saturates', signed(1e-6, 0.01, 0.1, 0.25, 0.55, 0.7, 1, 2, 4, 8, 9, 20)),
-  functionCase('erf', 'The error function, near 0 and where it saturates', signed(1e-6, 0.01, 0.1, 0.5, 0.9, 1, 1.5, 2, 3, 3.9, 4.2)),
+  functionCase(
+    'log',
+    'The natural logarithm, close to 1 and far from it',
+    [1, 0.999999, 1.000001, 0.5, 2, 0.70710677, 0.7071068, 1.4142135, 1.4142137, 3, 10, 1e-3, 1e-20, 1e-38, 1e20, 3e38],
+  ),
+  functionCase(
+    'tanh',
+    'tanh, near 0 and where it saturates',
+    signed(1e-6, 0.01, 0.1, 0.25, 0.55, 0.7, 1, 2, 4, 8, 9, 20),
+  ),
+  functionCase(
+    'erf',
+    'The error function, near 0 and where it saturates',
+    signed(1e-6, 0.01, 0.1, 0.5, 0.9, 1, 1.5, 2, 3, 3.9, 4.2),
+  ),
   functionCase('sqrt', 'The square root, correctly rounded', [0, 1, 2, 3, 0.1, 1e-30, 1e30, 1e-38]),
 ];

@@ -91,7 +91,10 @@ const stepCases: readonly VectorCase[] = [
     name: 'adamw-towards-zero',
     note: 'Decay of δ towards −W[:, I] (here `column`), as the value form decays the columns towards 0: λ·(θ + column).',
     settings: { learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1, decayTowards: 'zero' },
-    extra: { 'column.a': drawn('adamw-towards-zero.column.a', 3, 2), 'column.b': drawn('adamw-towards-zero.column.b', 5) },
+    extra: {
+      'column.a': drawn('adamw-towards-zero.column.a', 3, 2),
+      'column.b': drawn('adamw-towards-zero.column.b', 5),
+    },
     make: (k, inputs) =>
       adamw(k, {
         learningRate: 0.01,

@@ -52,7 +52,10 @@ export const rejectionCases: readonly RejectionCase[] = [
         k,
         site,
         { weight },
-        { method: 'paca', adapters: [{ indices: Int32Array.of(0, 1), alpha: 1, delta: floats([5, 2], Array(10).fill(0)) }] },
+        {
+          method: 'paca',
+          adapters: [{ indices: Int32Array.of(0, 1), alpha: 1, delta: floats([5, 2], Array(10).fill(0)) }],
+        },
       ),
   },
   {

@@ -2,11 +2,11 @@
 import { columnNorms } from '../../core/derived/column-norms.ts';
 import type { Ops } from '../../core/ops.ts';
 import { rngFromSeed, splitRng } from '../../core/rng.ts';
-import { columnView, type Operation, weightShape } from '../../methods/operation.ts';
 import { convolution } from '../../layers/conv2d.ts';
+import { columnView, type Operation, weightShape } from '../../methods/operation.ts';
+import { type ColumnStatistics, findSelector, runSelector, selectors } from '../../select/selector.ts';
 import { orThrow } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
-import { type ColumnStatistics, findSelector, runSelector, selectors } from '../../select/selector.ts';
 import { drawn, floats, input, integers, type VectorCase } from '../case.ts';
 
 const COLUMNS = 13;
@@ -32,7 +32,9 @@ const scored = (name: string, statistic: keyof ColumnStatistics): VectorCase => 
   note: `The ${RANK} columns with the largest ${statistic}, sorted; among equals the lower index.`,
   settings: { rank: RANK, statistic },
   inputs: { scores: floats([COLUMNS], scores) },
-  run: (k) => ({ indices: k.fromHost(integers(...pick(name, 'layers.0', { [statistic]: Float64Array.from(scores) }))) }),
+  run: (k) => ({
+    indices: k.fromHost(integers(...pick(name, 'layers.0', { [statistic]: Float64Array.from(scores) }))),
+  }),
 });
 
 const random: VectorCase = {

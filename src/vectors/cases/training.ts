@@ -53,12 +53,7 @@ const runCase = (c: RunCase): VectorCase => {
   };
 };
 
-const trained = <T extends Spec>(
-  k: Kernels<T>,
-  model: Model<T>,
-  inputs: Tensors<T>,
-  c: RunCase,
-): Tensors<T> => {
+const trained = <T extends Spec>(k: Kernels<T>, model: Model<T>, inputs: Tensors<T>, c: RunCase): Tensors<T> => {
   const problem: Problem<T, unknown> = {
     kernels: k,
     model,

@@ -1,0 +1,150 @@
+/**
+ * Training as an async stream of typed events. The progress bar, the log file and a page are readers of it.
+ *
+ * The stream can be stopped through a signal and begun again from a checkpoint.
+ * Law: the resumed run is the uninterrupted one, bit for bit, because a step depends on (state, step number) alone.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import type { Store } from '../io/store.ts';
+import type { PacaError, Result } from '../spec/errors.ts';
+import type { Spec } from '../spec/tensor.ts';
+import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { type HostBatch, toDevice } from './host-batch.ts';
+import { initialState, type Problem, type TrainState, trainStep } from './step.ts';
+
+export type TrainEvent<T> =
+  | {
+      readonly kind: 'step';
+      /** Steps done, this one among them. */
+      readonly step: number;
+      readonly loss: number;
+      /** ‖g‖₂ over what trains, before clipping. */
+      readonly gradientNorm: number;
+      readonly ms: number;
+      /** Most bytes of tensors alive during the step. */
+      readonly peakBytes: number;
+    }
+  | { readonly kind: 'eval'; readonly step: number; readonly metrics: Readonly<Record<string, number>> }
+  | { readonly kind: 'checkpoint'; readonly step: number; readonly name: string }
+  | { readonly kind: 'interrupted'; readonly step: number; readonly state: TrainState<T> }
+  | { readonly kind: 'failed'; readonly step: number; readonly error: PacaError }
+  | { readonly kind: 'done'; readonly step: number; readonly state: TrainState<T> };
+
+/** The group of the store that holds the checkpoint: always the newest whole one. */
+export const CHECKPOINT = 'checkpoint';
+
+export interface Checkpointing {
+  readonly store: Store;
+  /** Steps from one to the next; one more is written at the end, and when interrupted. */
+  readonly every: number;
+  /** Identifies the run. */
+  readonly run: string;
+}
+
+export interface Loop<T extends Spec, R> {
+  readonly problem: Problem<T, R>;
+  /** Where to begin: {@link initialState} or {@link resume}. Its trained part is donated to the first step. */
+  readonly state: TrainState<T>;
+  /** Steps of the whole run. */
+  readonly steps: number;
+  /** The micro-batches of a step: a pure function of its number. */
+  readonly batchAt: (step: number) => readonly HostBatch[];
+  /** Milliseconds, from any start. */
+  readonly clock: () => number;
+  readonly evaluation?: {
+    readonly every: number;
+    readonly run: (state: TrainState<T>) => Promise<Readonly<Record<string, number>>>;
+  };
+  readonly checkpointing?: Checkpointing;
+  readonly signal?: AbortSignal;
+}
+
+type StepEvent<T> = Extract<TrainEvent<T>, { kind: 'step' }>;
+
+const runStep = async <T extends Spec, R>(
+  { problem, batchAt, clock }: Loop<T, R>,
+  state: TrainState<T>,
+): Promise<readonly [TrainState<T>, StepEvent<T>]> => {
+  const { kernels: k } = problem;
+  const start = clock();
+  k.resetPeak();
+  const [next, metrics] = k.scope(() => {
+    const batch = batchAt(state.step).map((b) => toDevice(k, b));
+    return trainStep(problem, state, batch, { donate: true });
+  });
+  const loss = Number((await k.toHost(metrics.loss)).data[0]);
+  const gradientNorm = Number((await k.toHost(metrics.gradientNorm)).data[0]);
+  k.donate([metrics.loss, metrics.gradientNorm]);
+  const { peak } = k.memory();
+  return [next, { kind: 'step', step: next.step, loss, gradientNorm, ms: clock() - start, peakBytes: peak }];
+};
+
+const save = async <T extends Spec, R>(
+  { problem, checkpointing }: Loop<T, R>,
+  state: TrainState<T>,
+): Promise<Result<TrainEvent<T> | null>> => {
+  if (checkpointing === undefined) return E.right(null);
+  const { store, run } = checkpointing;
+  const written = await store.writeGroup(CHECKPOINT, await encodeCheckpoint(problem, state, run));
+  return E.isLeft(written) ? written : E.right({ kind: 'checkpoint', step: state.step, name: CHECKPOINT });
+};
+
+const nonFinite = <T>({ step, loss, gradientNorm }: StepEvent<T>): PacaError | null =>
+  Number.isFinite(loss) && Number.isFinite(gradientNorm)
+    ? null
+    : {
+        tag: 'NonFiniteError',
+        expected: 'a finite loss and gradient',
+        came: `loss ${loss}, gradient norm ${gradientNorm}`,
+        where: `step ${step}`,
+      };
+
+const isDue = (step: number, every: number, steps: number): boolean => step % every === 0 || step === steps;
+
+/** The events of a run, in order; the last one is `done`, `interrupted` or `failed`. */
+export async function* train<T extends Spec, R>(loop: Loop<T, R>): AsyncGenerator<TrainEvent<T>, void> {
+  const { steps, evaluation, checkpointing, signal } = loop;
+  let { state } = loop;
+  while (state.step < steps) {
+    if (signal?.aborted) {
+      const saved = await save(loop, state);
+      if (E.isLeft(saved)) yield { kind: 'failed', step: state.step, error: saved.left };
+      else if (saved.right !== null) yield saved.right;
+      yield { kind: 'interrupted', step: state.step, state };
+      return;
+    }
+    const [next, event] = await runStep(loop, state);
+    state = next;
+    yield event;
+    const error = nonFinite(event);
+    if (error !== null) {
+      yield { kind: 'failed', step: state.step, error };
+      return;
+    }
+    if (evaluation && isDue(state.step, evaluation.every, steps)) {
+      yield { kind: 'eval', step: state.step, metrics: await evaluation.run(state) };
+    }
+    if (checkpointing && isDue(state.step, checkpointing.every, steps)) {
+      const saved = await save(loop, state);
+      if (E.isLeft(saved)) {
+        yield { kind: 'failed', step: state.step, error: saved.left };
+        return;
+      }
+      if (saved.right !== null) yield saved.right;
+    }
+  }
+  yield { kind: 'done', step: state.step, state };
+}
+
+/** Where an earlier run of the same identity stopped, or its beginning if it left no checkpoint. */
+export const resume = async <T extends Spec, R>(
+  problem: Problem<T, R>,
+  { store, run }: Pick<Checkpointing, 'store' | 'run'>,
+): Promise<Result<TrainState<T>>> => {
+  const initial = initialState(problem);
+  const groups = await store.listGroups();
+  if (E.isLeft(groups)) return groups;
+  if (!groups.right.includes(CHECKPOINT)) return E.right(initial);
+  const files = await store.readGroup(CHECKPOINT);
+  return E.isLeft(files) ? files : decodeCheckpoint(problem, initial, files.right, run, CHECKPOINT);
+};

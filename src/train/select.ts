@@ -1,0 +1,195 @@
+/**
+ * Choosing the columns of every adapted place: gathers the statistics that a selector needs, then asks it. Gradient
+ * statistics come from full gradients over calibration batches, without updating anything (paper, section 5), so they
+ * cost full fine-tuning's memory while they last; the report says how much.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import { columnNorms } from '../core/derived/column-norms.ts';
+import type { Kernels } from '../core/fused.ts';
+import { andThen } from '../core/layer.ts';
+import { rngFromSeed, splitRng } from '../core/rng.ts';
+import type { Tree } from '../core/tree.ts';
+import type { Affine } from '../layers/linear.ts';
+import type { Loss } from '../layers/losses.ts';
+import { columnView, type Site } from '../methods/operation.ts';
+import { type Architecture, buildModel, evaluate, type Model, type Weights } from '../models/model.ts';
+import { type ColumnStatistics, runSelector, type Selector } from '../select/selector.ts';
+import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import type { HostTensor, Spec } from '../spec/tensor.ts';
+import { type HostBatch, toDevice } from './host-batch.ts';
+
+export interface SelectionPlan<T extends Spec, R> {
+  readonly kernels: Kernels<T>;
+  readonly architecture: Architecture;
+  readonly weights: Weights;
+  /** The places to select columns of. */
+  readonly sites: readonly Site[];
+  readonly selector: Selector;
+  readonly rank: number;
+  /** The selection's own seed, beside the data's and the training's. */
+  readonly seed: number;
+  readonly loss: Loss<T, R>;
+  /** Calibration batches, for selectors that need gradients. */
+  readonly batches: readonly HostBatch[];
+  /** Milliseconds, from any start. */
+  readonly clock: () => number;
+}
+
+/** What the selection cost. */
+export interface SelectionCost {
+  readonly ms: number;
+  /** The most bytes of tensors that were alive while it lasted. */
+  readonly peakBytes: number;
+  /** Calibration batches used. */
+  readonly batches: number;
+}
+
+export interface Selected {
+  readonly indices: Readonly<Record<string, Int32Array>>;
+  readonly cost: SelectionCost;
+}
+
+type Statistics = Readonly<Record<string, ColumnStatistics>>;
+
+const weightAt = <T>(tree: Tree<T>, { path }: Site): T =>
+  ((tree as unknown as Readonly<Record<string, Affine<T>>>)[path] as Affine<T>).weight;
+
+const numbers = (t: HostTensor): Float64Array => Float64Array.from(t.data as Float64Array);
+
+/** ‖·[:, j]‖₂ of a weight-shaped tensor at a place. */
+const normsAt = <T extends Spec>(k: Kernels<T>, weight: T, site: Site): T => {
+  const { shape, axis } = columnView(site.operation);
+  return k.scope(() => columnNorms(k, weight, shape, axis));
+};
+
+const weightStatistics = async <T extends Spec, R>({
+  kernels: k,
+  weights,
+  sites,
+}: SelectionPlan<T, R>): Promise<Statistics> => {
+  const at = async (site: Site): Promise<readonly [string, ColumnStatistics]> => {
+    const weight = weights[`${site.path}.weight`] as HostTensor;
+    const norms = k.scope(() => normsAt(k, k.fromHost(weight), site));
+    const weightNorm = numbers(await k.toHost(norms));
+    k.donate(norms);
+    return [site.path, { weightNorm }];
+  };
+  const entries: (readonly [string, ColumnStatistics])[] = [];
+  for (const site of sites) entries.push(await at(site));
+  return Object.fromEntries(entries);
+};
+
+/** Σₜ ∂Wₜ and Σₜ ‖∂Wₜ[:, j]‖₂ at each place, in the order of the batches. */
+type Sums<T> = Readonly<Record<string, { readonly gradient: T; readonly norms: T }>>;
+
+const batchSums = <T extends Spec, R>(plan: SelectionPlan<T, R>, model: Model<T>, batch: HostBatch): Sums<T> => {
+  const { kernels: k, sites, loss } = plan;
+  const whole = andThen(k, model.layer(evaluate), loss);
+  const { inputs, targets, count } = toDevice(k, batch);
+  const p = [model.params, { targets, denominator: count }] as const;
+  const [, residual] = whole.forward(p, inputs);
+  const [gradients] = whole.gradient(p, residual, k.full([], 1));
+  return Object.fromEntries(
+    sites.map((site) => {
+      const gradient = weightAt(gradients, site);
+      return [site.path, { gradient, norms: normsAt(k, gradient, site) }];
+    }),
+  );
+};
+
+const addSums = <T extends Spec>(k: Kernels<T>, a: Sums<T>, b: Sums<T>): Sums<T> =>
+  Object.fromEntries(
+    Object.entries(a).map(([path, { gradient, norms }]) => {
+      const next = b[path];
+      return [
+        path,
+        next ? { gradient: k.add(gradient, next.gradient), norms: k.add(norms, next.norms) } : { gradient, norms },
+      ];
+    }),
+  );
+
+const gradientStatistics = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Statistics>> => {
+  const { kernels: k, architecture, weights, sites, batches } = plan;
+  const built = buildModel(k, architecture, weights, () => ({ method: 'full' }));
+  if (E.isLeft(built)) return built;
+  const model = built.right;
+  let sums: Sums<T> | null = null;
+  for (const batch of batches) {
+    const before: Sums<T> | null = sums;
+    const next: Sums<T> = k.scope(() => {
+      const added = batchSums(plan, model, batch);
+      return before === null ? added : addSums(k, before, added);
+    });
+    if (before !== null) k.donate(before);
+    sums = next;
+  }
+  if (sums === null) return fail('ConfigError', 'at least one calibration batch', 'none', 'select');
+  const entries: (readonly [string, ColumnStatistics])[] = [];
+  for (const site of sites) {
+    const { gradient, norms } = sums[site.path] as Sums<T>[string];
+    const ofSum = normsAt(k, gradient, site);
+    entries.push([
+      site.path,
+      { gradientNormOfSum: numbers(await k.toHost(ofSum)), gradientSumOfNorms: numbers(await k.toHost(norms)) },
+    ]);
+    k.donate(ofSum);
+  }
+  k.donate([sums, model.params]);
+  return E.right(Object.fromEntries(entries));
+};
+
+const statisticsFor = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Statistics>> => {
+  const { needs } = plan.selector;
+  const ofWeights = needs.includes('weightNorm') ? await weightStatistics(plan) : {};
+  const ofGradients = needs.some((need) => need !== 'weightNorm') ? await gradientStatistics(plan) : E.right({});
+  return pipe(
+    ofGradients,
+    E.map((gradients: Statistics) =>
+      Object.fromEntries(plan.sites.map(({ path }) => [path, { ...ofWeights[path], ...gradients[path] }])),
+    ),
+  );
+};
+
+const selectAt = <T extends Spec, R>(
+  plan: SelectionPlan<T, R>,
+  statistics: Statistics,
+  site: Site,
+): Result<Int32Array> =>
+  runSelector(plan.selector, {
+    path: site.path,
+    columns: columnView(site.operation).columns,
+    rank: plan.rank,
+    statistics: statistics[site.path] ?? {},
+    rng: splitRng(rngFromSeed(plan.seed), site.path),
+  });
+
+/** Indices for every place, and what finding them cost. Errors: r > in; a statistic that can't be had. */
+export const selectColumns = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Selected>> => {
+  const { kernels: k, sites, clock, selector } = plan;
+  const start = clock();
+  const before = k.memory().live;
+  k.resetPeak();
+  const statistics = await statisticsFor(plan);
+  const cost = (): SelectionCost => ({
+    ms: clock() - start,
+    peakBytes: k.memory().peak - before,
+    batches: selector.needs.some((need) => need !== 'weightNorm') ? plan.batches.length : 0,
+  });
+  return pipe(
+    statistics,
+    E.chain((found) =>
+      pipe(
+        sites,
+        E.traverseArray((site) =>
+          pipe(
+            selectAt(plan, found, site),
+            E.map((indices) => [site.path, indices] as const),
+          ),
+        ),
+      ),
+    ),
+    E.map((entries) => ({ indices: Object.fromEntries(entries), cost: cost() })),
+    E.mapLeft((e): PacaError => e),
+  );
+};
