@@ -169,4 +169,4 @@ def lambert(a, last):
 
 
 a = mpf(3) / 4
-print(f'\ntanh, f64: relative error of the continued fraction cut after 17, at 3/4: {nstr(lambert(a, 17) / tanh(a) - 1, 3)}')
+print(f'\ntanh, f64: relative error of the fraction cut after 17, at 3/4: {nstr(lambert(a, 17) / tanh(a) - 1, 3)}')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes test/spec/elementary-fixture.json: exact values of the elementary functions, for the tests of the f64 ones.
 
-Run: python3 scripts/make-elementary-fixture.py > test/spec/elementary-fixture.json      (needs mpmath; about 10 seconds)
+Run: python3 scripts/make-elementary-fixture.py > test/spec/elementary-fixture.json   (needs mpmath; 10 seconds)
 
 A row is [x, y, d] (for pow [x, e, y, d]): y is the true value rounded to f64, to nearest even, and d how far the true
 value lies above y, in units in the last place. The arguments are random over ranges that reach every branch; for each
@@ -85,7 +85,8 @@ def edges(*xs):
     return [(s * x,) for x in xs for s in (1, -1)]
 
 
-angles = [uniform(-0.8, 0.8), uniform(-10, 10), across(-60, 0), rope_angle, near_quarter_turn, across(20, 60), across(60, 1024)]
+angles = [uniform(-0.8, 0.8), uniform(-10, 10), across(-60, 0), rope_angle, near_quarter_turn,
+          across(20, 60), across(60, 1024)]
 hard_angles = edges(5e-324, 1e22, 1048575.9999999999, 1048576.0, 2.0**1023, LARGEST, ldexp(6381956970095103, 797),
                     1.5707963267948966, 3.141592653589793, 710.0, 355.0, 1e5, 0.7853981633974483, 0.7853981633974484)
 
@@ -104,7 +105,8 @@ tables = {
                   power(across(-10, 10), lambda x: rng.randrange(-40, 40)),
                   power(uniform(1.01, 9), lambda x: -rng.uniform(708.4, 745.1) / float(log(mpf(x))))],
                  [(0.9, 1000), (0.999, 100000), (10.0, 308), (10.0, -323), (2.0, -1074), (2.0, 0.5), (5e-324, 0.5),
-                  (3.0, 33), (-3.0, 33), (1.0000000000000002, 3e18), (0.9999999999999999, -6e18), (10000.0, -0.015625)]),
+                  (3.0, 33), (-3.0, 33), (1.0000000000000002, 3e18), (0.9999999999999999, -6e18),
+                  (10000.0, -0.015625)]),
     'tanh': table(tanh, [uniform(-0.75, 0.75), uniform(0.5, 1.5), uniform(-20, 20), across(-60, 0)],
                   edges(5e-324, 0.75, 0.7499999999999999, 19.0, 22.0, 400.0)),
     'erf': table(erf, [uniform(-1, 1), uniform(0.8, 1.5), uniform(-6, 6), across(-60, 0)],

@@ -6,7 +6,7 @@
  * (`decayTowards: 'pretrained'`). The paper's first code trained the columns' values themselves, which decay pulls
  * towards 0: with the target −W[:, I] this is what happens here (`'zero'`, for s = 1).
  */
-import type { AdamwCoefficients, Moments } from '../core/derived/adamw.ts';
+import type { AdamwCoefficients } from '../core/derived/adamw.ts';
 import type { Kernels } from '../core/fused.ts';
 import { mapTree, type Tree, withLeaves, zipLeaves } from '../core/tree.ts';
 import type { Spec } from '../spec/tensor.ts';

@@ -2,8 +2,9 @@
  * The two 16-bit floating-point formats of storage: f16 (IEEE binary16) and bf16 (the upper half of an f32).
  *
  * Laws: `numberToF16(f16ToNumber(b)) === b` for every pattern b that is not NaN, and the same for bf16. A number is
- * rounded to the nearest value of the format, ties to even, in one step from the f64 that holds it: an f32 held in an f64
- * is not rounded twice. Beyond the largest value by half a step or more it becomes ±∞. NaN stays NaN, as one pattern.
+ * rounded to the nearest value of the format, ties to even, in one step from the f64 that holds it: an f32 held in an
+ * f64 is not rounded twice. Beyond the largest value by half a step or more it becomes ±∞. NaN stays NaN, as one
+ * pattern.
  */
 import { exponentOf, isNegative, pow2 } from './elementary/scale.ts';
 
@@ -26,8 +27,9 @@ const BF16: Format = { fraction: 7, lowest: -126, highest: 127, infinity: 0x7f80
 const roundToEven = (x: number): number => x + 4503599627370496 - 4503599627370496;
 
 /**
- * In units of the last place, a normal number of exponent e has 2^fraction units and more, which adds one to the exponent
- * field; a subnormal number has fewer and adds nothing; one that rounds up to the next power of two carries by itself.
+ * In units of the last place, a normal number of exponent e has 2^fraction units and more, which adds one to the
+ * exponent field; a subnormal number has fewer and adds nothing; one that rounds up to the next power of two carries by
+ * itself.
  */
 const encodeMagnitude = (format: Format, x: number): number => {
   const e = Math.max(exponentOf(x), format.lowest);

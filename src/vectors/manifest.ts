@@ -7,49 +7,68 @@ import * as v from 'valibot';
 import { fail, type Result } from '../spec/errors.ts';
 import type { Json } from './case.ts';
 
-export const SUITE_VERSION = 1;
+export const SUITE_VERSION = 1 as const;
 
 const json: v.GenericSchema<Json> = v.lazy(() =>
   v.union([v.string(), v.number(), v.boolean(), v.null(), v.array(json), v.record(v.string(), json)]),
 );
 
-const tensor = v.strictObject({
-  dtype: v.picklist(['f32', 'i32']),
-  shape: v.array(v.pipe(v.number(), v.integer(), v.minValue(0))),
-});
+interface TensorEntry {
+  readonly dtype: 'f32' | 'i32';
+  readonly shape: readonly number[];
+}
+
+export interface ManifestCase {
+  readonly id: string;
+  readonly note: string;
+  readonly settings: Readonly<Record<string, Json>>;
+  /** The safetensors file, relative to the manifest. */
+  readonly file: string;
+  readonly inputs: Readonly<Record<string, TensorEntry>>;
+  readonly outputs: Readonly<Record<string, TensorEntry>>;
+  /** Bytes that the layer keeps between forward and backward, in f32. */
+  readonly residualBytes?: number | undefined;
+}
+
+export interface Manifest {
+  readonly format: 'paca-vectors';
+  readonly version: typeof SUITE_VERSION;
+  /** Seeds from which the inputs were drawn. */
+  readonly seeds: { readonly inputs: number };
+  /** SHA-256 over the bits of all exact results, in this order, each little-endian. */
+  readonly digest: string;
+  readonly cases: readonly ManifestCase[];
+  readonly rejections: readonly {
+    readonly id: string;
+    readonly note: string;
+    readonly settings: Readonly<Record<string, Json>>;
+    /** The kind of error. */
+    readonly expected: string;
+  }[];
+}
+
+const natural = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const tensor = v.strictObject({ dtype: v.picklist(['f32', 'i32']), shape: v.array(natural) });
+
+const described = { id: v.string(), note: v.string(), settings: v.record(v.string(), json) };
 
 const vectorCase = v.strictObject({
-  id: v.string(),
-  note: v.string(),
-  settings: v.record(v.string(), json),
-  /** The safetensors file, relative to the manifest. */
+  ...described,
   file: v.string(),
   inputs: v.record(v.string(), tensor),
   outputs: v.record(v.string(), tensor),
-  /** Bytes that the layer keeps between forward and backward, in f32. */
-  residualBytes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  residualBytes: v.optional(natural),
 });
 
-const rejection = v.strictObject({
-  id: v.string(),
-  note: v.string(),
-  settings: v.record(v.string(), json),
-  expected: v.string(),
-});
-
-export const manifestSchema = v.strictObject({
+export const manifestSchema: v.GenericSchema<unknown, Manifest> = v.strictObject({
   format: v.literal('paca-vectors'),
   version: v.literal(SUITE_VERSION),
-  /** Seeds from which the inputs were drawn. */
   seeds: v.strictObject({ inputs: v.pipe(v.number(), v.integer()) }),
-  /** SHA-256 over the bits of all exact results, in this order, each little-endian. */
   digest: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   cases: v.array(vectorCase),
-  rejections: v.array(rejection),
+  rejections: v.array(v.strictObject({ ...described, expected: v.string() })),
 });
-
-export type Manifest = v.InferOutput<typeof manifestSchema>;
-export type ManifestCase = Manifest['cases'][number];
 
 /** The manifest of a JSON text, or the first thing in it that does not fit the schema. */
 export const parseManifest = (text: string, where: string): Result<Manifest> => {

@@ -37,9 +37,10 @@ describe('batchesFrom', () => {
       fc.property(plans, fc.nat({ max: 5 }), (plan, epoch) => {
         const steps = stepsPerEpoch(plan);
         const seen = take(plan, epoch * steps, steps).flat();
-        if (!plan.dropLast) return expect(ascending(seen)).toEqual(upTo(plan.examples));
-        expect(seen.length).toBe(plan.examples - (plan.examples % plan.batchSize));
+        const dropped = plan.dropLast ? plan.examples % plan.batchSize : 0;
+        expect(seen.length).toBe(plan.examples - dropped);
         expect(new Set(seen).size).toBe(seen.length);
+        if (dropped === 0) expect(ascending(seen)).toEqual(upTo(plan.examples));
       }),
     );
   });
@@ -89,7 +90,7 @@ describe('epochOrder', () => {
   });
 
   it('is pinned: a checkpoint of an older version resumes in the same order', () => {
-    expect(Array.from(epochOrder({ ...plan, examples: 11 }, 2))).toEqual(PINNED);
+    expect(Array.from(epochOrder({ ...plan, examples: 11 }, 2))).toEqual([8, 3, 0, 1, 5, 10, 4, 2, 6, 7, 9]);
   });
 });
 

@@ -1,4 +1,6 @@
-/** The f32 elementary functions, against the f64 ones over a dense sweep of all f32 numbers, and their special values. */
+/**
+ * The f32 elementary functions, against the f64 ones over a dense sweep of all f32 numbers, and their special values.
+ */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EXP32 } from '../../src/spec/elementary/exp.ts';

@@ -1,8 +1,8 @@
 /**
  * An angle modulo a quarter turn: x = n·π/2 + (hi + lo), with |hi + lo| ≤ π/4 up to rounding, and n modulo 4.
  *
- * Law: hi + lo has a relative error below 2^−66, however near x comes to a multiple of π/2; for an f64 that is never nearer
- * than 2^−62. `reduceQuickly` holds for |x| < 2^20, `reduceExactly` for every finite |x| ≥ 1.
+ * Law: hi + lo has a relative error below 2^−66, however near x comes to a multiple of π/2; for an f64 that is never
+ * nearer than 2^−62. `reduceQuickly` holds for |x| < 2^20, `reduceExactly` for every finite |x| ≥ 1.
  */
 import { type DoubleDouble, fastTwoSum, multiply, twoSum } from './double-double.ts';
 import { exponentOf, pow2, scale } from './scale.ts';
@@ -21,7 +21,9 @@ const PART2 = 6.077100506303966e-11;
 const PART3 = 2.0222662487111665e-21;
 const PART4 = 8.4784276603689e-32;
 
-/** The reduction after Cody and Waite for |x| < 2^20: n·π/2 is taken off part by part, and no bit is lost on the way. */
+/**
+ * The reduction after Cody and Waite for |x| < 2^20: n·π/2 is taken off part by part, and no bit is lost on the way.
+ */
 export const reduceQuickly = (x: number): Angle => {
   const n = Math.floor(x * TWO_OVER_PI + 0.5);
   const [a, aLost] = twoSum(x - n * PART1, -n * PART2);
@@ -30,7 +32,9 @@ export const reduceQuickly = (x: number): Angle => {
   return { quadrant: n & 3, hi, lo };
 };
 
-/** Bits after the point of 2/π: 1024 for the largest f64, 62 for the nearest miss of a multiple of π/2, 130 to spare. */
+/**
+ * Bits after the point of 2/π: 1024 for the largest f64, 62 for the nearest miss of a multiple of π/2, 130 to spare.
+ */
 const FRACTION_BITS = 1216n;
 /** Bits after the point of π; 64 more than needed. */
 const PI_BITS = 1280n;
@@ -55,7 +59,9 @@ const twoOverPiFixed = (): bigint => {
 const TWO_OVER_PI_FIXED: bigint = twoOverPiFixed();
 const HALF_PI: DoubleDouble = [1.5707963267948966, 6.123233995736766e-17];
 
-/** x · 2/π modulo 4, times 2^bits and cut to an integer: x is an integer times 2^e, and the rest is integer arithmetic. */
+/**
+ * x · 2/π modulo 4, times 2^bits and cut to an integer: x is an integer times 2^e, and the rest is integer arithmetic.
+ */
 const quarterTurns = (x: number, bits: bigint): bigint => {
   const e = exponentOf(x) - 52;
   const integer = BigInt(scale(x, -e)) * TWO_OVER_PI_FIXED;

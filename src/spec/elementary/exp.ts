@@ -55,7 +55,7 @@ export const expOfSum = (hi: number, lo: number): number => {
   return scale(head + (tail + (rest + r * r * polynomial64(Q64, r))), k);
 };
 
-/** exp(x) in f64. Error below 1 ulp; 0.74 measured. */
+/** exp(x) in f64. Error below 1 ulp; 0.75 measured. */
 export const exp64 = (x: number): number => expOfSum(x, 0);
 
 /** The constants of `exp32`; all are f32 numbers. */
@@ -81,8 +81,8 @@ const { lowest, highest, log2e, magic, ln2Hi, ln2Lo, q } = EXP32;
  * exp(x) for an f32 number x, in f32 arithmetic. Error below 1 ulp; 0.989 measured over every f32.
  *
  * A SIMD lane gives the same bits: `pmin(pmax(x, lowest), highest)` for the clamp, which keeps NaN; k from the low bits
- * of the magic sum; 2^⌊k/2⌋ and 2^(k−⌊k/2⌋) from the exponent field. `scale` is exact in f64 unless its result overflows
- * f32 or is subnormal in f32, so here too only the last multiplication rounds.
+ * of the magic sum; 2^⌊k/2⌋ and 2^(k−⌊k/2⌋) put into exponent fields, and two multiplications, of which only the last
+ * can round. Here `scale` is exact, being f64, and `Math.fround` is that one rounding.
  */
 export const exp32 = (x: number): number => {
   const above = x < lowest ? lowest : x;

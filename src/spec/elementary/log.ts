@@ -31,7 +31,7 @@ const logOfSpecial = (x: number): number => (x === 0 ? Number.NEGATIVE_INFINITY 
 
 const isOrdinary = (x: number): boolean => x > 0 && x < Number.POSITIVE_INFINITY;
 
-/** log(x) in f64. Error below 1 ulp; 0.80 measured. */
+/** log(x) in f64. Error below 1 ulp; 0.81 measured. */
 export const log64 = (x: number): number => (isOrdinary(x) ? logOfPositive64(x) : logOfSpecial(x));
 
 /** The constants of `log32`, beside the two parts of ln2 in `EXP32`; all are f32 numbers. */
@@ -55,9 +55,10 @@ const logOfPositive32 = (x: number): number => {
 };
 
 /**
- * log(x) for an f32 number x, in f32 arithmetic. Error below 1 ulp; 0.81 measured over every f32.
+ * log(x) for an f32 number x, in f32 arithmetic. Error below 1 ulp; 0.84 measured over every f32.
  *
- * A SIMD lane gives the same bits: it multiplies subnormal x by 2^24 first and takes 24 from k, reads k from the exponent
- * field (one more where the fraction exceeds √2), and selects the special values at the end. All of that is exact.
+ * A SIMD lane gives the same bits: it multiplies subnormal x by 2^24 first and takes 24 from k, reads k from the
+ * exponent field (one more where the fraction exceeds √2), and selects the special values at the end. All of that is
+ * exact.
  */
 export const log32 = (x: number): number => (isOrdinary(x) ? logOfPositive32(x) : logOfSpecial(x));

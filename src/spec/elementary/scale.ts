@@ -24,10 +24,12 @@ export const pow2 = (k: number): number => POWERS[k - SMALLEST] as number;
 /**
  * x · 2^k for an integer k in [−2046, 2046], in two multiplications by a power of two. The first is exact wherever
  * x · 2^⌊k/2⌋ is a normal number. So only the second one rounds, and only to a subnormal number or to ±∞.
+ * Where x is NaN, k may be NaN too: it counts as 0, and the table is read inside its bounds.
  */
 export const scale = (x: number, k: number): number => {
-  const half = k >> 1;
-  return x * pow2(half) * pow2(k - half);
+  const whole = k | 0;
+  const half = whole >> 1;
+  return x * pow2(half) * pow2(whole - half);
 };
 
 /** Scratch for looking at the bits of a number. Every use writes before it reads, so its state is never seen. */

@@ -1,8 +1,8 @@
 /**
  * Sine and cosine.
  *
- * The angle is reduced to n quarter turns and a rest |t| ≤ π/4 (angle.ts); there Taylor's series give sin(t) and cos(t),
- * and n says which of the two, and its sign.
+ * The angle is reduced to n quarter turns and a rest |t| ≤ π/4 (angle.ts); there Taylor's series give sin(t) and
+ * cos(t), and n says which of the two, and its sign.
  *
  * Laws: sin(−x) = −sin(x) and cos(−x) = cos(x) bit for bit, sin(±0) = ±0, cos(0) = 1; NaN for ±∞ and NaN.
  */
@@ -59,7 +59,7 @@ export const sin64 = (x: number): number => {
   return x === 0 ? x : sineAfter(0, reduceAngle(x));
 };
 
-/** cos(x) in f64, x in radians. Error below 1 ulp; 0.75 measured. */
+/** cos(x) in f64, x in radians. Error below 1 ulp; 0.79 measured. */
 export const cos64 = (x: number): number => {
   if (!Number.isFinite(x)) return Number.NaN;
   return x === 0 ? 1 : sineAfter(1, reduceAngle(x));

@@ -44,7 +44,7 @@ export const TANH32 = {
 const { border, q } = TANH32;
 
 /**
- * tanh(x) for an f32 number x, in f32 arithmetic. Error below 2 ulp; 1.29 measured over every f32.
+ * tanh(x) for an f32 number x, in f32 arithmetic. Error below 2 ulp; 1.34 measured over every f32.
  * A SIMD lane computes both forms, selects by a < border, and copies the sign bit of x.
  */
 export const tanh32 = (x: number): number => {

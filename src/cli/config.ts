@@ -1,0 +1,154 @@
+/**
+ * The config of a run: one flat YAML or JSON file, or the same keys as flags (`--learning-rate 0.01`), which win.
+ * A key that does not exist, a value of the wrong kind and an option that would have no effect are errors.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as v from 'valibot';
+import { selectors } from '../select/selector.ts';
+import { fail, type Result } from '../spec/errors.ts';
+import type { BackendChoice } from './backend.ts';
+import type { Settings } from './settings.ts';
+
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const fromZero = v.pipe(v.number(), v.finite(), v.minValue(0));
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const seed = v.pipe(v.number(), v.safeInteger());
+const modules = v.union([v.string(), v.array(v.string())]);
+const selectorName = v.picklist(Object.keys(selectors));
+
+type Optional<A> = { readonly [K in keyof A]?: A[K] | undefined };
+
+type Shared = Optional<Omit<Settings, 'method' | 'select' | 'checkpointEvery'>> & BackendChoice;
+
+/** What can be said of a run; {@link settingsOf} fills in the rest. */
+export type FinetuneInput = Shared & Optional<Pick<Settings, 'method' | 'select' | 'checkpointEvery'>>;
+
+/** The same, with a list of methods and of selections. */
+export type CompareInput = Shared & {
+  readonly methods?: readonly Settings['method'][] | undefined;
+  readonly selects?: readonly string[] | undefined;
+};
+
+/** What a run and a comparison have in common. */
+const sharedEntries = {
+  /** What is learnt: digits, pretrained upright, fine-tuned to a shifted domain. */
+  task: v.optional(v.picklist(['digits'])),
+  model: v.optional(v.picklist(['mlp', 'cnn'])),
+  shift: v.optional(v.picklist(['rotate', 'invert', 'none'])),
+  /** Counter-clockwise, with `shift: rotate`. */
+  degrees: v.optional(v.pipe(v.number(), v.finite())),
+  rank: v.optional(count),
+  /** s = α/r; α = r if not given. */
+  alpha: v.optional(positive),
+  selectSeed: v.optional(seed),
+  calibrationBatches: v.optional(count),
+  targetModules: v.optional(modules),
+  excludeModules: v.optional(modules),
+  optimizer: v.optional(v.picklist(['adamw', 'sgd', 'momentum'])),
+  learningRate: v.optional(positive),
+  schedule: v.optional(v.picklist(['constant', 'linear', 'cosine'])),
+  warmUpSteps: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  momentum: v.optional(v.pipe(v.number(), v.minValue(0), v.ltValue(1))),
+  decay: v.optional(fromZero),
+  decayTowards: v.optional(v.picklist(['pretrained', 'zero'])),
+  /** Largest global norm of the gradient. */
+  clip: v.optional(positive),
+  dropout: v.optional(v.pipe(v.number(), v.minValue(0), v.ltValue(1))),
+  /** Examples a micro-batch. */
+  batchSize: v.optional(count),
+  /** Micro-batches a step. */
+  gradAccumulation: v.optional(count),
+  steps: v.optional(count),
+  pretrainSteps: v.optional(count),
+  seed: v.optional(seed),
+  dataSeed: v.optional(seed),
+  evalEvery: v.optional(count),
+  backend: v.optional(v.string()),
+  threads: v.optional(count),
+} as const;
+
+const finetuneSchema = v.strictObject({
+  ...sharedEntries,
+  method: v.optional(v.picklist(['full', 'paca'])),
+  select: v.optional(selectorName),
+  checkpointEvery: v.optional(count),
+});
+
+const compareSchema = v.strictObject({
+  ...sharedEntries,
+  methods: v.optional(v.pipe(v.array(v.picklist(['full', 'paca'])), v.minLength(1))),
+  selects: v.optional(v.pipe(v.array(selectorName), v.minLength(1))),
+});
+
+/** The keys that each command takes, as flags too. */
+export const finetuneKeys: readonly string[] = Object.keys(finetuneSchema.entries);
+export const compareKeys: readonly string[] = Object.keys(compareSchema.entries);
+
+/** A rule: the key has an effect only if the config is so. */
+type Rule<C> = readonly [key: keyof C & string, holds: (c: C) => boolean, needs: string];
+
+const sharedRules: readonly Rule<Shared>[] = [
+  ['degrees', (c) => (c.shift ?? 'rotate') === 'rotate', 'shift: rotate'],
+  ['momentum', (c) => c.optimizer === 'momentum', 'optimizer: momentum'],
+  ['decayTowards', (c) => (c.optimizer ?? 'adamw') === 'adamw' && (c.decay ?? 0) > 0, 'adamw with a decay above 0'],
+  ['dropout', (c) => (c.model ?? 'mlp') === 'mlp', 'model: mlp'],
+];
+
+const isGradient = (name: string | undefined): boolean => name?.startsWith('gradient') ?? false;
+
+const pacaKeys = ['rank', 'alpha', 'selectSeed', 'targetModules', 'excludeModules'] as const;
+
+const finetuneRules: readonly Rule<FinetuneInput>[] = [
+  ...[...pacaKeys, 'select' as const].map(
+    (key): Rule<FinetuneInput> => [key, (c) => (c.method ?? 'paca') === 'paca', 'method: paca'],
+  ),
+  ['calibrationBatches', (c) => isGradient(c.select), 'a selection by gradient'],
+];
+
+const compareRules: readonly Rule<CompareInput>[] = [
+  ...[...pacaKeys, 'selects' as const].map(
+    (key): Rule<CompareInput> => [key, (c) => c.methods?.includes('paca') ?? true, 'paca among the methods'],
+  ),
+  ['calibrationBatches', (c) => c.selects?.some(isGradient) ?? true, 'a selection by gradient'],
+];
+
+const checkRules = <C extends object>(config: C, rules: readonly Rule<C>[], where: string): Result<C> => {
+  const broken = rules.find(([key, holds]) => config[key] !== undefined && !holds(config));
+  return broken === undefined
+    ? E.right(config)
+    : fail('ConfigError', `${broken[2]}, without which '${broken[0]}' has no effect`, String(config[broken[0]]), where);
+};
+
+const parseWith = <A>(
+  schema: v.GenericSchema<unknown, A>,
+  keys: readonly string[],
+  input: unknown,
+  where: string,
+): Result<A> => {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    return fail('ConfigError', 'a mapping of keys to values', JSON.stringify(input) ?? 'nothing', where);
+  }
+  const unknown = Object.keys(input).find((key) => !keys.includes(key));
+  if (unknown !== undefined) return fail('ConfigError', `one of ${keys.join(', ')}`, `'${unknown}'`, where);
+  const parsed = v.safeParse(schema, input, { abortEarly: true });
+  if (parsed.success) return E.right(parsed.output);
+  const [issue] = parsed.issues;
+  return fail('ConfigError', issue.expected ?? issue.message, issue.received, `${where}: ${v.getDotPath(issue)}`);
+};
+
+/** The config of `paca finetune`, from what a file and the flags say together. */
+export const parseFinetune = (input: unknown, where: string): Result<FinetuneInput> =>
+  pipe(
+    parseWith(finetuneSchema, finetuneKeys, input, where),
+    E.chain((c) => checkRules(c, finetuneRules, where)),
+    E.chain((c) => checkRules<FinetuneInput>(c, sharedRules as readonly Rule<FinetuneInput>[], where)),
+  );
+
+/** The config of `paca compare`. */
+export const parseCompare = (input: unknown, where: string): Result<CompareInput> =>
+  pipe(
+    parseWith(compareSchema, compareKeys, input, where),
+    E.chain((c) => checkRules(c, compareRules, where)),
+    E.chain((c) => checkRules<CompareInput>(c, sharedRules as readonly Rule<CompareInput>[], where)),
+  );

@@ -1,0 +1,231 @@
+/**
+ * What `finetune` and `compare` do: pretrain a base on upright digits, choose columns, adapt the base, train it on the
+ * shifted ones. Everything here is a function of the settings; the caller reads the events.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import type { Kernels } from '../core/fused.ts';
+import { rngFromSeed, splitRng } from '../core/rng.ts';
+import { leafPaths, type Tree } from '../core/tree.ts';
+import { batchIndices, inOrder } from '../data/batches.ts';
+import type { DigitsTask, Domain } from '../data/digits.ts';
+import type { Examples } from '../data/examples.ts';
+import { crossEntropy, type Loss } from '../layers/losses.ts';
+import type { Treatment } from '../methods/adapt.ts';
+import { decayTarget } from '../methods/decay.ts';
+import type { Site } from '../methods/operation.ts';
+import { matchTargets } from '../methods/targets.ts';
+import { cnn } from '../models/cnn.ts';
+import { mlp } from '../models/mlp.ts';
+import { type Architecture, buildModel, initialWeights, type Model, sitesOf, type Weights } from '../models/model.ts';
+import { adamw } from '../optim/adamw.ts';
+import { clipByGlobalNorm } from '../optim/clip.ts';
+import { constant, cosine, linear, type Schedule, warmUp } from '../optim/schedule.ts';
+import { momentum, sgd } from '../optim/sgd.ts';
+import { chain, type Transform } from '../optim/transform.ts';
+import { findSelector, selectors } from '../select/selector.ts';
+import type { PacaError, Result } from '../spec/errors.ts';
+import type { HostTensor, Spec } from '../spec/tensor.ts';
+import { type Evaluation, evaluateClassifier } from '../train/evaluate.ts';
+import type { HostBatch } from '../train/host-batch.ts';
+import { train } from '../train/loop.ts';
+import { type Selected, selectColumns } from '../train/select.ts';
+import { initialState, type Problem } from '../train/step.ts';
+import { digitsBatch } from './digits.ts';
+import type { Settings } from './settings.ts';
+
+/** A backend, a model's architecture and the data, for any method. */
+export interface Experiment<T extends Spec> {
+  readonly kernels: Kernels<T>;
+  readonly architecture: Architecture;
+  readonly task: DigitsTask;
+  readonly clock: () => number;
+}
+
+/** A run that is ready to start. */
+export interface Prepared<T extends Spec> {
+  readonly problem: Problem<T, unknown>;
+  readonly model: Model<T>;
+  /** The columns that PaCA trains, by module path, and what choosing them cost; null for full fine-tuning. */
+  readonly selected: Selected | null;
+  readonly batchAt: (step: number) => readonly HostBatch[];
+}
+
+const EVALUATION_BATCH = 250;
+
+export const architectureOf = ({ model, dropout }: Settings): Architecture =>
+  model === 'cnn'
+    ? cnn({ size: 14, channels: [8, 16], classes: 10 })
+    : mlp({ widths: [196, 128, 64, 10], activation: 'relu', dropout });
+
+const lossOf = <T extends Spec>(k: Kernels<T>): Loss<T, unknown> => crossEntropy(k) as Loss<T, unknown>;
+
+const scheduleOf = ({ schedule, learningRate, warmUpSteps, steps }: Settings): Schedule => {
+  const after = steps - warmUpSteps;
+  const decaying = {
+    constant: constant(learningRate),
+    linear: linear(learningRate, 0, after),
+    cosine: cosine(learningRate, 0, after),
+  };
+  return warmUpSteps > 0 ? warmUp(warmUpSteps, decaying[schedule]) : decaying[schedule];
+};
+
+const optimizerOf = <T extends Spec>(k: Kernels<T>, s: Settings, target: Tree<T> | null): Transform<T> => {
+  const learningRate = scheduleOf(s);
+  const { decay } = s;
+  const optimizers: { readonly [O in Settings['optimizer']]: () => Transform<T> } = {
+    adamw: () => adamw(k, { learningRate, decay, decayTarget: target }),
+    sgd: () => sgd(k, { learningRate, decay }),
+    momentum: () => momentum(k, { learningRate, decay, momentum: s.momentum }),
+  };
+  const optimizer = optimizers[s.optimizer]();
+  return s.clip === null ? optimizer : chain(clipByGlobalNorm(k, s.clip), optimizer);
+};
+
+/** The micro-batches of a step: the step's examples, cut into `gradAccumulation` parts. */
+const batcher =
+  (examples: Examples, { batchSize, gradAccumulation, dataSeed }: Settings, input: readonly number[]) =>
+  (step: number): readonly HostBatch[] => {
+    const plan = { examples: examples.count, batchSize: batchSize * gradAccumulation, seed: dataSeed, dropLast: false };
+    const indices = batchIndices(plan, step);
+    return Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, i) =>
+      digitsBatch(examples, indices.subarray(i * batchSize, (i + 1) * batchSize), input),
+    );
+  };
+
+/** Loss and accuracy on a set. */
+export const evaluateOn = <T extends Spec>(
+  { kernels, architecture }: Experiment<T>,
+  model: Model<T>,
+  params: Tree<T>,
+  examples: Examples,
+): Promise<Evaluation> =>
+  evaluateClassifier(
+    kernels,
+    model,
+    params,
+    lossOf(kernels),
+    inOrder(examples.count, EVALUATION_BATCH).map((indices) => digitsBatch(examples, indices, architecture.input)),
+  );
+
+/** The base: the architecture trained in full on the source domain. `onStep` is told each step's loss. */
+export const pretrain = async <T extends Spec>(
+  e: Experiment<T>,
+  settings: Settings,
+  onStep: (step: number, total: number, loss: number) => void,
+  signal: AbortSignal,
+): Promise<Result<Weights>> => {
+  const { kernels: k, architecture, clock } = e;
+  const steps = settings.pretrainSteps;
+  const rng = splitRng(rngFromSeed(settings.seed), 'initial weights');
+  const built = buildModel(k, architecture, initialWeights(architecture, rng), () => ({ method: 'full' }));
+  if (E.isLeft(built)) return built;
+  const plan: Settings = { ...settings, steps, gradAccumulation: 1, warmUpSteps: Math.min(10, steps - 1) };
+  const problem: Problem<T, unknown> = {
+    kernels: k,
+    model: built.right,
+    loss: lossOf(k),
+    optimizer: adamw(k, { learningRate: scheduleOf({ ...plan, schedule: 'cosine', learningRate: 0.003 }) }),
+    seed: settings.seed,
+  };
+  const batchAt = batcher(e.task.source.train, plan, architecture.input);
+  for await (const event of train({ problem, state: initialState(problem), steps, batchAt, clock, signal })) {
+    if (event.kind === 'step') onStep(event.step, steps, event.loss);
+    if (event.kind === 'failed') return E.left(event.error);
+    if (event.kind === 'done') return E.right(await hostWeights(k, event.state.params));
+  }
+  return E.left({ tag: 'Interrupted', expected: `${steps} steps`, came: 'a stop', where: 'pretraining' });
+};
+
+/** Parameters of a fully trained model by their names. */
+const hostWeights = async <T extends Spec>(k: Kernels<T>, params: Tree<T>): Promise<Weights> => {
+  const weights: Record<string, HostTensor> = {};
+  for (const [path, leaf] of leafPaths(params)) weights[path] = await k.toHost(leaf);
+  return weights;
+};
+
+const treatments =
+  (selected: Selected | null, { alpha }: Settings) =>
+  (site: Site): Treatment => {
+    if (selected === null) return { method: 'full' };
+    const indices = selected.indices[site.path];
+    return indices === undefined ? { method: 'frozen' } : { method: 'paca', adapters: [{ indices, alpha }] };
+  };
+
+const select = async <T extends Spec>(
+  e: Experiment<T>,
+  base: Weights,
+  s: Settings,
+): Promise<Result<Selected | null>> => {
+  if (s.method === 'full') return E.right(null);
+  const { kernels: k, architecture, task, clock } = e;
+  const sites = sitesOf(architecture);
+  const found = pipe(
+    E.Do,
+    E.bind('selector', () => findSelector(selectors, s.select)),
+    E.bind('paths', () =>
+      matchTargets(
+        s,
+        sites.map(({ path }) => path),
+        architecture.head,
+      ),
+    ),
+  );
+  if (E.isLeft(found)) return found;
+  const { selector, paths } = found.right;
+  const train = batcher(task.target.train, { ...s, gradAccumulation: 1 }, architecture.input);
+  return selectColumns({
+    kernels: k,
+    architecture,
+    weights: base,
+    sites: sites.filter(({ path }) => paths.includes(path)),
+    selector,
+    rank: s.rank,
+    seed: s.selectSeed,
+    loss: lossOf(k),
+    batches: Array.from({ length: s.calibrationBatches }, (_, i) => train(i)).flat(),
+    clock,
+  });
+};
+
+/** Chooses the columns and puts model and optimizer together. */
+export const prepare = async <T extends Spec>(
+  e: Experiment<T>,
+  base: Weights,
+  s: Settings,
+): Promise<Result<Prepared<T>>> => {
+  const { kernels: k, architecture } = e;
+  const selected = await select(e, base, s);
+  if (E.isLeft(selected)) return selected;
+  const treatmentOf = treatments(selected.right, s);
+  return pipe(
+    E.Do,
+    E.bind('model', () => buildModel(k, architecture, base, treatmentOf)),
+    E.bind('target', ({ model }) =>
+      s.decay > 0 && s.optimizer === 'adamw'
+        ? decayTarget(k, s.decayTowards, sitesOf(architecture), treatmentOf, model.params)
+        : E.right(null),
+    ),
+    E.map(({ model, target }) => ({
+      problem: { kernels: k, model, loss: lossOf(k), optimizer: optimizerOf(k, s, target), seed: s.seed },
+      model,
+      selected: selected.right,
+      batchAt: batcher(e.task.target.train, s, architecture.input),
+    })),
+    E.mapLeft((error: PacaError) => error),
+  );
+};
+
+/** Accuracy of an untouched base on both domains' test digits. */
+export const evaluateBase = async <T extends Spec>(
+  e: Experiment<T>,
+  base: Weights,
+): Promise<Result<{ readonly source: Evaluation; readonly target: Evaluation }>> => {
+  const model = buildModel(e.kernels, e.architecture, base, () => ({ method: 'frozen' }));
+  if (E.isLeft(model)) return model;
+  const { params } = model.right;
+  const on = ({ test }: Domain): Promise<Evaluation> => evaluateOn(e, model.right, params, test);
+  const result = { source: await on(e.task.source), target: await on(e.task.target) };
+  e.kernels.donate(params);
+  return E.right(result);
+};

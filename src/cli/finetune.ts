@@ -1,0 +1,109 @@
+/** `paca finetune`: one run in a folder of its own, resumable. */
+import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { nodeStore } from '../io/store-node.ts';
+import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import { type Arguments, parseConfigFile } from './args.ts';
+import { openBackend } from './backend.ts';
+import { type Command, type ExitCode, printJson, type World } from './command.ts';
+import { type FinetuneInput, finetuneKeys, parseFinetune } from './config.ts';
+import { loadDigits } from './digits.ts';
+import { architectureOf } from './experiment.ts';
+import { formatPercent } from './format.ts';
+import { readBytes } from './package-root.ts';
+import { claimFolder } from './run-folder.ts';
+import { type RunResult, runSession, type Session } from './session.ts';
+import { runIdentity, type Settings, settingsOf } from './settings.ts';
+
+/** Flags that are not settings of the run. */
+const ownKeys = ['run'];
+const switches = ['json', 'resume', 'dryRun'];
+
+/** The config of the file, if there is one, with the flags over it. */
+const readInput = ({ positionals, values }: Arguments): TE.TaskEither<PacaError, FinetuneInput> => {
+  const flags = Object.fromEntries(Object.entries(values).filter(([key]) => finetuneKeys.includes(key)));
+  const [path, ...rest] = positionals;
+  if (rest.length > 0)
+    return TE.left({ tag: 'ConfigError', expected: 'one config file', came: rest.join(' '), where: 'finetune' });
+  if (path === undefined) return TE.fromEither(parseFinetune(flags, 'arguments'));
+  return pipe(
+    () => readBytes(path),
+    TE.chainEitherK((bytes) => parseConfigFile(new TextDecoder().decode(bytes), path)),
+    TE.chainEitherK((file) => parseFinetune({ ...file, ...flags }, path)),
+  );
+};
+
+/** `runs/digits-mlp-paca`, unless another folder is named. */
+const folderOf = ({ values }: Arguments, { task, model, method }: Settings): Result<string> => {
+  const given = values.run ?? join('runs', `${task}-${model}-${method}`);
+  return typeof given === 'string' ? E.right(given) : fail('ConfigError', 'a path', JSON.stringify(given), '--run');
+};
+
+const open = (
+  world: World,
+  args: Arguments,
+  input: FinetuneInput,
+): TE.TaskEither<PacaError, Session & { readonly close: () => Promise<void> }> => {
+  const settings = settingsOf(input);
+  return pipe(
+    TE.Do,
+    TE.bind('folder', () => TE.fromEither(folderOf(args, settings))),
+    TE.bind('backend', () => () => openBackend(input)),
+    TE.bind('task', () => () => loadDigits(settings)),
+    TE.bind('identity', () => TE.fromTask(() => runIdentity(settings))),
+    TE.let('store', ({ folder }) => nodeStore(folder)),
+    TE.chainFirst(
+      ({ store, folder, identity }) =>
+        () =>
+          claimFolder(store, folder, identity, settings, args.values.resume === true),
+    ),
+    TE.map(({ folder, backend, task, identity, store }) => ({
+      world,
+      experiment: { kernels: backend.kernels, architecture: architectureOf(settings), task, clock: world.clock },
+      settings,
+      store,
+      folder,
+      identity,
+      close: backend.dispose,
+    })),
+  );
+};
+
+const show = (world: World, json: boolean, r: RunResult): ExitCode => {
+  if (json) printJson(world, r);
+  else {
+    world.print(`accuracy on held-out digits  ${formatPercent(r.metric.accuracy)}\nloss  ${r.loss.toFixed(4)}\n`);
+    world.print(`adapter  ${r.adapter}\ndigest  ${r.digest}\nevents, loss curve, checkpoint  ${r.run}\n`);
+  }
+  return 0;
+};
+
+export const finetune: Command = {
+  summary: 'fine-tune the digits model to a shifted domain, in a resumable run folder',
+  usage: 'paca finetune [CONFIG.yaml] [--run FOLDER] [--resume] [--dry-run] [--json] [--KEY VALUE ...]',
+  keys: [...ownKeys, ...finetuneKeys],
+  switches,
+  run: (world, args) => {
+    const json = args.values.json === true;
+    return pipe(
+      readInput(args),
+      TE.chain((input): TE.TaskEither<PacaError, ExitCode> => {
+        if (args.values.dryRun === true) {
+          printJson(world, settingsOf(input));
+          return TE.right(0);
+        }
+        return pipe(
+          open(world, args, input),
+          TE.chain((session) => async () => {
+            const result = await runSession(session);
+            await session.close();
+            return result;
+          }),
+          TE.map((result) => show(world, json, result)),
+        );
+      }),
+    )();
+  },
+};

@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+/**
+ * The program `paca`. Exit codes: 0 done, 1 a check failed or the run was stopped, 2 wrong usage or input.
+ */
+import process from 'node:process';
+import * as E from 'fp-ts/lib/Either.js';
+import { showError } from '../spec/errors.ts';
+import { parseArguments } from './args.ts';
+import type { Command, ExitCode, World } from './command.ts';
+import { compare } from './compare.ts';
+import { doctor } from './doctor.ts';
+import { finetune } from './finetune.ts';
+import { vectors } from './vectors.ts';
+
+const commands: Readonly<Record<string, Command>> = { doctor, vectors, finetune, compare };
+
+const help = (): string => {
+  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+  return ['usage: paca COMMAND [options]', '', ...list, '', 'paca COMMAND --help tells its options.', ''].join('\n');
+};
+
+const helpOf = ({ summary, usage, keys, switches }: Command): string => {
+  const kebab = (key: string): string => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+  return [
+    `usage: ${usage}`,
+    '',
+    summary,
+    '',
+    `with a value: ${keys.map(kebab).join(' ')}`,
+    `switches: ${[...switches, 'help'].map(kebab).join(' ')}`,
+    '',
+  ].join('\n');
+};
+
+/** Aborts at the first Ctrl-C or SIGTERM; the second ends the program at once, as the default handler does. */
+const interruption = (): AbortSignal => {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
+  return controller.signal;
+};
+
+const world = (): World => ({
+  print: (text) => process.stdout.write(text),
+  terminal: process.stderr,
+  columns: process.stdout.columns,
+  clock: () => performance.now(),
+  signal: interruption(),
+});
+
+const complain = (message: string): ExitCode => {
+  process.stderr.write(`paca: ${message}\n`);
+  return 2;
+};
+
+const main = async ([name, ...rest]: readonly string[]): Promise<ExitCode> => {
+  if (name === undefined || name === '--help' || name === 'help') {
+    process.stdout.write(help());
+    return name === undefined ? 2 : 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) return complain(`expected one of ${Object.keys(commands).join(', ')}, got '${name}'`);
+  const args = parseArguments(rest, { keys: command.keys, switches: [...command.switches, 'help'] });
+  if (E.isLeft(args)) return complain(showError(args.left));
+  if (args.right.values.help) {
+    process.stdout.write(helpOf(command));
+    return 0;
+  }
+  const result = await command.run(world(), args.right);
+  if (E.isRight(result)) return result.right;
+  const code = complain(showError(result.left));
+  return result.left.tag === 'Interrupted' || result.left.tag === 'NonFiniteError' ? 1 : code;
+};
+
+process.exitCode = await main(process.argv.slice(2));

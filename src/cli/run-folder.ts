@@ -1,0 +1,111 @@
+/**
+ * The folder of a run: `config.json` (every setting, and what identifies the run), `base/` (the pretrained weights),
+ * `checkpoint/`, `events.jsonl`, `adapter/` and `loss.svg`.
+ *
+ * A folder that holds a run is never overwritten: it is resumed, or another one is taken.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { decodeSafetensors, encodeSafetensors } from '../io/safetensors.ts';
+import type { Store } from '../io/store.ts';
+import { parseStrictJson } from '../io/strict-json.ts';
+import type { Weights } from '../models/model.ts';
+import { fail, type Result } from '../spec/errors.ts';
+import type { TrainEvent } from '../train/loop.ts';
+import type { Settings } from './settings.ts';
+
+const CONFIG = 'config.json';
+const EVENTS = 'events.jsonl';
+const BASE = 'base';
+const BASE_FILE = 'model.safetensors';
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** The identity of the run that the folder holds, or null if it holds none. */
+const heldRun = async (store: Store): Promise<Result<string | null>> => {
+  const files = await store.list();
+  if (E.isLeft(files)) return files;
+  if (!files.right.includes(CONFIG)) return E.right(null);
+  const config = await store.read(CONFIG);
+  if (E.isLeft(config)) return config;
+  const parsed = parseStrictJson(decode(config.right), CONFIG);
+  if (E.isLeft(parsed)) return parsed;
+  const run = (parsed.right as { run?: unknown } | null)?.run;
+  return typeof run === 'string' ? E.right(run) : fail('FileError', 'the identity of a run', String(run), CONFIG);
+};
+
+/** Makes the folder this run's, or refuses to touch what it holds. */
+export const claimFolder = async (
+  store: Store,
+  where: string,
+  run: string,
+  settings: Settings,
+  resume: boolean,
+): Promise<Result<void>> => {
+  const held = await heldRun(store);
+  if (E.isLeft(held)) return held;
+  if (held.right === null) {
+    if (resume) return fail('FileError', 'a run to resume', 'none', where);
+    return store.write(CONFIG, encode(`${JSON.stringify({ run, settings }, null, 2)}\n`));
+  }
+  if (held.right !== run) return fail('FileError', 'a folder without another run', 'a run of other settings', where);
+  return resume ? E.right(undefined) : fail('FileError', 'a new folder, or --resume to go on', 'a run', where);
+};
+
+/** The base weights that an earlier session of the run left. */
+export const readBase = async (store: Store): Promise<Result<Weights | null>> => {
+  const groups = await store.listGroups();
+  if (E.isLeft(groups)) return groups;
+  if (!groups.right.includes(BASE)) return E.right(null);
+  const files = await store.readGroup(BASE);
+  if (E.isLeft(files)) return files;
+  const bytes = files.right.get(BASE_FILE);
+  if (bytes === undefined) return fail('FileError', `a file ${BASE_FILE}`, 'none', BASE);
+  const decoded = decodeSafetensors(bytes, `${BASE}/${BASE_FILE}`);
+  return E.isLeft(decoded) ? decoded : E.right(decoded.right.tensors);
+};
+
+export const writeBase = (store: Store, weights: Weights): Promise<Result<void>> =>
+  store.writeGroup(BASE, new Map([[BASE_FILE, encodeSafetensors(weights)]]));
+
+type Logged = Readonly<Record<string, unknown>>;
+
+/** What of an event is written down: everything but the state's tensors. */
+export const loggable = <T>(event: TrainEvent<T>): Logged => {
+  const { state: _, ...rest } = event as TrainEvent<T> & { state?: unknown };
+  return rest;
+};
+
+export const appendEvent = (store: Store, event: Logged): Promise<Result<void>> =>
+  store.append(EVENTS, encode(`${JSON.stringify(event)}\n`));
+
+const parseLine = (line: string): Logged | null => {
+  const parsed = E.tryCatch(
+    (): unknown => JSON.parse(line),
+    () => null,
+  );
+  return E.isRight(parsed) && typeof parsed.right === 'object' ? (parsed.right as Logged | null) : null;
+};
+
+/** The events up to a step; a last line that was cut off when the machine stopped is left out. */
+export const readEvents = async (store: Store, upTo: number): Promise<Result<readonly Logged[]>> => {
+  const files = await store.list();
+  if (E.isLeft(files)) return files;
+  if (!files.right.includes(EVENTS)) return E.right([]);
+  const bytes = await store.read(EVENTS);
+  if (E.isLeft(bytes)) return bytes;
+  const events = decode(bytes.right)
+    .split('\n')
+    .flatMap((line): readonly Logged[] => {
+      const event = parseLine(line);
+      return event === null ? [] : [event];
+    });
+  return E.right(events.filter(({ step }) => typeof step === 'number' && step <= upTo));
+};
+
+/** Forgets the events after the step from which the run goes on: they will happen again. */
+export const rewindEvents = async (store: Store, step: number): Promise<Result<void>> => {
+  const events = await readEvents(store, step);
+  if (E.isLeft(events)) return events;
+  return store.write(EVENTS, encode(events.right.map((e) => `${JSON.stringify(e)}\n`).join('')));
+};

@@ -1,0 +1,171 @@
+/** A fine-tuning run in its folder: begun, gone on with, shown, logged, brought to its result. */
+import { resolve } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import type { Store } from '../io/store.ts';
+import type { Weights } from '../models/model.ts';
+import type { PacaError, Result } from '../spec/errors.ts';
+import type { Spec } from '../spec/tensor.ts';
+import { resume, type TrainEvent, train } from '../train/loop.ts';
+import type { TrainState } from '../train/step.ts';
+import type { World } from './command.ts';
+import { type Experiment, evaluateOn, type Prepared, prepare, pretrain } from './experiment.ts';
+import { progressReader } from './progress-reader.ts';
+import { outcomeOf } from './result.ts';
+import { appendEvent, loggable, readBase, readEvents, rewindEvents, writeBase } from './run-folder.ts';
+import type { Settings } from './settings.ts';
+import { lineChart } from './svg.ts';
+
+/** Everything that the run needs, once its input was found good and its folder claimed. */
+export interface Session {
+  readonly world: World;
+  readonly experiment: Experiment<Spec>;
+  readonly settings: Settings;
+  readonly store: Store;
+  readonly folder: string;
+  readonly identity: string;
+}
+
+/** The final event, as `--json` prints it. */
+export interface RunResult {
+  readonly run: string;
+  readonly steps: number;
+  /** On the target domain's test digits. */
+  readonly loss: number;
+  readonly metric: { readonly accuracy: number };
+  readonly adapter: string;
+  readonly digest: string;
+}
+
+type Task<A> = TE.TaskEither<PacaError, A>;
+
+/** The base weights: those of the folder, else pretrained now and written there. */
+const baseOf = ({ world, experiment, settings, store }: Session): Task<Weights> =>
+  pipe(
+    () => readBase(store),
+    TE.chain((saved): Task<Weights> => {
+      if (saved !== null) return TE.right(saved);
+      const progress = progressReader(world);
+      return pipe(
+        () => pretrain(experiment, settings, progress.step, world.signal),
+        TE.chainFirst((base) => () => writeBase(store, base)),
+        TE.mapLeft((e) => {
+          progress.end();
+          return e;
+        }),
+        TE.chainFirstIOK(() => progress.end),
+      );
+    }),
+  );
+
+const interrupted = ({ folder, settings }: Session, step: number): PacaError => ({
+  tag: 'Interrupted',
+  expected: `${settings.steps} steps`,
+  came: `a stop after ${step}; go on with --run ${folder} --resume`,
+  where: 'finetune',
+});
+
+/** Reads the events of the run to its end: shows, logs, and gives the final state. */
+const follow =
+  (session: Session, events: AsyncIterable<TrainEvent<Spec>>, firstStep: number): Task<TrainState<Spec>> =>
+  async () => {
+    const { world, store, settings } = session;
+    const progress = progressReader(world, firstStep);
+    try {
+      for await (const event of events) {
+        const logged = await appendEvent(store, loggable(event));
+        if (E.isLeft(logged)) return logged;
+        if (event.kind === 'step') progress.step(event.step, settings.steps, event.loss);
+        if (event.kind === 'failed') return E.left(event.error);
+        if (event.kind === 'interrupted') return E.left(interrupted(session, event.step));
+        if (event.kind === 'done') return E.right(event.state);
+      }
+      return E.left(interrupted(session, firstStep));
+    } finally {
+      progress.end();
+    }
+  };
+
+const trainOn = (session: Session, { problem, model, batchAt }: Prepared<Spec>): Task<TrainState<Spec>> => {
+  const { world, experiment, settings, store, identity } = session;
+  const validation = experiment.task.target.validation;
+  return pipe(
+    () => resume(problem, { store, run: identity }),
+    TE.chainFirst(
+      ({ step }) =>
+        () =>
+          rewindEvents(store, step),
+    ),
+    TE.chain((state) => {
+      const events = train({
+        problem,
+        state,
+        steps: settings.steps,
+        batchAt,
+        clock: world.clock,
+        evaluation: {
+          every: settings.evalEvery,
+          run: async ({ params }) => ({ ...(await evaluateOn(experiment, model, params, validation)) }),
+        },
+        checkpointing: { store, every: settings.checkpointEvery, run: identity },
+        signal: world.signal,
+      });
+      return follow(session, events, state.step);
+    }),
+  );
+};
+
+const chartOf = (events: readonly Readonly<Record<string, unknown>>[], { method, task }: Settings): string => {
+  const points = (kind: string, value: (e: Readonly<Record<string, unknown>>) => unknown) =>
+    events.filter((e) => e.kind === kind).map((e): [number, number] => [Number(e.step), Number(value(e))]);
+  return lineChart({
+    title: `${method} on ${task}: loss`,
+    xLabel: 'step',
+    yLabel: 'cross-entropy (nats)',
+    series: [
+      { name: 'training', points: points('step', (e) => e.loss) },
+      { name: 'validation', points: points('eval', (e) => (e.metrics as { loss?: number }).loss), dashed: true },
+    ],
+  });
+};
+
+/** Writes adapter and loss curve, and measures on the test digits. */
+const finish = (session: Session, prepared: Prepared<Spec>, state: TrainState<Spec>): Task<RunResult> => {
+  const { experiment, settings, store, folder } = session;
+  return pipe(
+    TE.fromTask(() => outcomeOf(experiment.kernels, prepared, state.params, settings)),
+    TE.chainFirst(
+      ({ files }) =>
+        () =>
+          store.writeGroup('adapter', files),
+    ),
+    TE.chainFirst(() =>
+      pipe(
+        () => readEvents(store, Number.POSITIVE_INFINITY),
+        TE.chain((events) => () => store.write('loss.svg', new TextEncoder().encode(chartOf(events, settings)))),
+      ),
+    ),
+    TE.chain(({ digest }) => async (): Promise<Result<RunResult>> => {
+      const { test } = experiment.task.target;
+      const { loss, accuracy } = await evaluateOn(experiment, prepared.model, state.params, test);
+      const adapter = resolve(folder, 'adapter');
+      return E.right({ run: folder, steps: state.step, loss, metric: { accuracy }, adapter, digest });
+    }),
+  );
+};
+
+/** The whole run, or why it ended early; then nothing of it is lost and it can be gone on with. */
+export const runSession = (session: Session): Promise<Result<RunResult>> =>
+  pipe(
+    TE.Do,
+    TE.bind('base', () => baseOf(session)),
+    TE.bind(
+      'prepared',
+      ({ base }) =>
+        () =>
+          prepare(session.experiment, base, session.settings),
+    ),
+    TE.bind('state', ({ prepared }) => trainOn(session, prepared)),
+    TE.chain(({ prepared, state }) => finish(session, prepared, state)),
+  )();
