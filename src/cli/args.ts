@@ -22,6 +22,9 @@ export interface Accepted {
 
 const camel = (flag: string): string => flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
+/** The flag of a key: `--learning-rate`. */
+export const kebab = (key: string): string => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
 const readYaml = (text: string, where: string): Result<unknown> =>
   E.tryCatch(
     (): unknown => parseYaml(text),
@@ -47,7 +50,7 @@ export const parseArguments = (argv: readonly string[], { keys, switches }: Acce
       continue;
     }
     if (!keys.includes(key)) {
-      const known = [...keys, ...switches].map((k) => `--${k}`).join(' ');
+      const known = [...keys, ...switches].map(kebab).join(' ');
       return fail('ConfigError', `one of ${known}`, `'${word}'`, 'arguments');
     }
     const text = inline.length > 0 ? inline.join('=') : argv[++i];

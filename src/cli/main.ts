@@ -5,7 +5,7 @@
 import process from 'node:process';
 import * as E from 'fp-ts/lib/Either.js';
 import { showError } from '../spec/errors.ts';
-import { parseArguments } from './args.ts';
+import { kebab, parseArguments } from './args.ts';
 import type { Command, ExitCode, World } from './command.ts';
 import { compare } from './compare.ts';
 import { doctor } from './doctor.ts';
@@ -20,7 +20,6 @@ const help = (): string => {
 };
 
 const helpOf = ({ summary, usage, keys, switches }: Command): string => {
-  const kebab = (key: string): string => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
   return [
     `usage: ${usage}`,
     '',

@@ -21,7 +21,7 @@ export interface TableOptions {
 
 const gap = '  ';
 const narrowest = 6;
-const number = String.raw`[-+±<>≈]?\d[\d.,]*(e[-+]?\d+)?`;
+const number = String.raw`[-+±<>≈]? ?\d[\d.,]*(e[-+]?\d+)?`;
 /** A number, perhaps with its spread and its unit: `-1.2e-5`, `0.31 ± 0.02`, `1.5 KiB`, `12.3%`, `2 min 05 s`. */
 const numeric = new RegExp(`^${number}( ?± ?${number})?( ?(%|[a-zµ/]+))?( \\d+ [a-z]+)?$`, 'i');
 const absent = /^([-–—]?|NaN)$/;

@@ -101,21 +101,27 @@ export const linearAxis = (data: Range, count: number, outward: boolean): Axis =
   return { ticks, place: (value) => (value - low) / (high - low) };
 };
 
-/** Powers of ten that hold the range between them: each, with its 2 and 5 if they are few, or each second, third, … */
-const decades = ([low, high]: Range, count: number): readonly Tick[] => {
-  const first = exponentOf(low);
-  const top = exponentOf(high);
-  const last = decimal(1, top) < high ? top + 1 : top;
-  const stride = Math.ceil((last - first) / count);
-  const digits = 3 * (last - first) <= count ? [1, 2, 5] : [1];
-  const steps = Array.from({ length: Math.ceil((last - first) / stride) + 1 }, (_, i) => first + i * stride);
-  const values = steps.flatMap((e) => digits.map((d) => decimal(d, e)));
-  const below = values.filter((v) => v <= low).at(-1) ?? low;
+/** The values from the last one not above the range to the first not below it. */
+const around = (values: readonly number[], [low, high]: Range): readonly number[] => {
+  const below = values.findLast((v) => v <= low) ?? low;
   const above = values.find((v) => v >= high) ?? high;
-  return labelled(
-    values.filter((v) => v >= below && v <= above),
-    exponentOf,
-  );
+  return values.filter((v) => v >= below && v <= above);
+};
+
+/** Powers of ten about the range, each with its 2 and 5 where they are few, or only each second, third, … power. */
+const decades = (range: Range, count: number): readonly Tick[] => {
+  const first = exponentOf(range[0]);
+  const top = exponentOf(range[1]);
+  const last = decimal(1, top) < range[1] ? top + 1 : top;
+  const stride = Math.ceil((last - first) / count);
+  const powers = Array.from({ length: Math.ceil((last - first) / stride) + 1 }, (_, i) => first + i * stride);
+  const times = (digits: readonly number[]): readonly number[] =>
+    around(
+      powers.flatMap((e) => digits.map((d) => decimal(d, e))),
+      range,
+    );
+  const fine = times([1, 2, 5]);
+  return labelled(stride === 1 && fine.length < 2 * count ? fine : times([1]), exponentOf);
 };
 
 /** An axis of equal ratios, for values above 0. Within a factor of ten its ticks are those of equal steps. */

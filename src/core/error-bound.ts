@@ -33,10 +33,10 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
   /** A number is rounded once to f32. */
   const constant = (x: number): B =>
     bounded(o.full([], x), o.full([], Number.isFinite(x) ? Math.abs(Math.fround(x) - x) : 0));
-  /** Host values in f64 are rounded once, too. */
+  /** Host values in f64 are rounded once, too; those of other types are exact. */
   const rounding = (t: HostTensor): HostTensor =>
     t.dtype === 'f64'
-      ? { ...t, data: t.data.map((x) => Math.abs(Math.fround(x) - x)) }
+      ? { ...t, data: t.data.map((x) => Math.abs(x) * u) }
       : { dtype: 'f32', shape: t.shape, data: new Float32Array(t.data.length) };
   const lift = (x: Operand<B>): B => (typeof x === 'number' ? constant(x) : x);
 

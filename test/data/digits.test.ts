@@ -7,7 +7,14 @@ import { gunzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
-import { type DigitsConfig, type Domain, defaultDigits, digitsFromTensors, digitsTask, type Shift } from '../../src/data/digits.ts';
+import {
+  type DigitsConfig,
+  type Domain,
+  defaultDigits,
+  digitsFromTensors,
+  digitsTask,
+  type Shift,
+} from '../../src/data/digits.ts';
 import { type Examples, takeExamples } from '../../src/data/examples.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/io/safetensors.ts';
 import { orThrow } from '../../src/spec/errors.ts';
@@ -134,8 +141,7 @@ describe('digitsTask', () => {
     expect([features, classes]).toEqual([196, 10]);
     const sets = [source.train, source.validation, source.test, target.train, target.validation, target.test];
     expect(sets.map((s) => s.count)).toEqual([60, 20, 2000, 30, 20, 2000]);
-    for (const { count, inputs, labels } of sets)
-      expect([inputs.length, labels.length]).toEqual([count * 196, count]);
+    for (const { count, inputs, labels } of sets) expect([inputs.length, labels.length]).toEqual([count * 196, count]);
     expect(orThrow(digitsTask(digits, { ...small, size: 28 })).features).toBe(784);
   });
 

@@ -17,11 +17,13 @@ import { orThrow } from '../../src/spec/errors.ts';
 
 /** Bytes of 1 to 3 images, sizes between 1 and 8. */
 const imagesOf = (height: fc.Arbitrary<number>, width: fc.Arbitrary<number>): fc.Arbitrary<Images> =>
-  fc.tuple(fc.integer({ min: 1, max: 3 }), height, width).chain(([count, h, w]) =>
-    fc
-      .uint8Array({ minLength: count * h * w, maxLength: count * h * w })
-      .map((data) => ({ count, height: h, width: w, data: Uint8Array.from(data) })),
-  );
+  fc
+    .tuple(fc.integer({ min: 1, max: 3 }), height, width)
+    .chain(([count, h, w]) =>
+      fc
+        .uint8Array({ minLength: count * h * w, maxLength: count * h * w })
+        .map((data) => ({ count, height: h, width: w, data: Uint8Array.from(data) })),
+    );
 const size = fc.integer({ min: 1, max: 8 });
 const anyImages = imagesOf(size, size);
 const evenImages = imagesOf(
@@ -115,8 +117,7 @@ describe('rotate', () => {
       return sum(Array.from({ length: 16 }, (_, k) => grey(k >> 2, k & 3) * tent(sy - (k >> 2)) * tent(sx - (k & 3))));
     };
     const got = turned(before, 30).data;
-    for (let y = 0; y < 4; y++)
-      for (let x = 0; x < 4; x++) expect(got[y * 4 + x]).toBeCloseTo(expected(y, x), 4);
+    for (let y = 0; y < 4; y++) for (let x = 0; x < 4; x++) expect(got[y * 4 + x]).toBeCloseTo(expected(y, x), 4);
   });
 
   it('rejects an angle that is none', () => {

@@ -1,0 +1,164 @@
+/**
+ * paca-ts: Partial Connection Adaptation as an executable specification.
+ *
+ * The public surface and nothing else. Backends come from `paca-ts/backends`, file stores for Node and Deno from
+ * `paca-ts/node`.
+ *
+ * @module
+ */
+
+// The contract of a backend, and the fused operations with their derivations
+export type { Backend, ConformanceClass } from './core/backend.ts';
+// Layers and trees
+export { chain } from './core/chain.ts';
+export type { ActivationKernels, ReluKernels, TanhKernels } from './core/derived/activations.ts';
+export type { AdamwCoefficients, AdamwKernels, Moments } from './core/derived/adamw.ts';
+export type { Conv2dKernels, ConvGeometry } from './core/derived/conv2d.ts';
+export type { EmbeddingKernels } from './core/derived/embedding.ts';
+export type { LinearKernels } from './core/derived/linear.ts';
+export type { CrossEntropyKernels, MeanSquaredErrorKernels } from './core/derived/losses.ts';
+export type { LayerNormKernels, RmsNormKernels } from './core/derived/norms.ts';
+export { type Connections, type PacaLinearKernels, pacaWeight } from './core/derived/paca-linear.ts';
+export type { AveragePoolKernels, MaxPoolKernels } from './core/derived/pooling.ts';
+export { type Bounded, errorBounds } from './core/error-bound.ts';
+export { derive, type Fused, type FusedKernels, type Kernels, kernels } from './core/fused.ts';
+export { type AnyLayer, andThen, anyLayer, fork, type Layer, recompute, residualAdd } from './core/layer.ts';
+export { LANES, type Layout, type MemoryUse, type Operand, type Ops, outputLength, type Window } from './core/ops.ts';
+export { normals, permutation, type Rng, rngFromSeed, splitRng, uniform, uniforms } from './core/rng.ts';
+export { leafPaths, leaves, mapTree, type None, none, overlay, type SlotTree, type Tree } from './core/tree.ts';
+// Data
+export { type BatchPlan, batchesFrom, batchIndices, batchPlan, inOrder, stepsPerEpoch } from './data/batches.ts';
+export { type Examples, takeExamples } from './data/examples.ts';
+// Files
+export { type AdapterModule, encodeAdapter, type PacaAdapterFile } from './io/adapter.ts';
+export { sha256Hex } from './io/digest.ts';
+export { decodeSafetensors, encodeSafetensors, type Safetensors } from './io/safetensors.ts';
+export { type Files, memoryStore, type Store } from './io/store.ts';
+export { gelu, type Pointwise, relu, silu, tanh } from './layers/activations.ts';
+export { type Conv2dConfig, conv2d, convolution, frozenConv2d, imageSize } from './layers/conv2d.ts';
+export { type DropoutConfig, dropout } from './layers/dropout.ts';
+export { type EmbeddingConfig, type EmbeddingParams, embedding, frozenEmbedding } from './layers/embedding.ts';
+export { flatten } from './layers/flatten.ts';
+export { frozenLayerNorm, type LayerNormParams, layerNorm } from './layers/layer-norm.ts';
+export { type Affine, frozenLinear, type LinearConfig, linear } from './layers/linear.ts';
+export { crossEntropy, type Loss, meanSquaredError, type Targets as LossTargets } from './layers/losses.ts';
+export { averagePool, maxPool, type PoolingConfig, pooling } from './layers/pooling.ts';
+export { frozenRmsNorm, type NormConfig, type RmsNormParams, rmsNorm } from './layers/rms-norm.ts';
+// Methods
+export {
+  adapt,
+  type HostAffine,
+  methodNames,
+  type PacaPlan,
+  type Treatment,
+} from './methods/adapt.ts';
+export { type DecayTowards, decayTarget } from './methods/decay.ts';
+export { type Merged, mergePaca, type SavedColumns, unmergePaca } from './methods/merge.ts';
+export {
+  type ColumnView,
+  columnView,
+  deltaShape,
+  type Module,
+  type Operation,
+  type Site,
+  weightShape,
+} from './methods/operation.ts';
+export {
+  type PacaAdapter,
+  type PacaAdapterConfig,
+  type PacaGradient,
+  type PacaLayer,
+  type PacaParams,
+  type PacaResidual,
+  pacaConv2d,
+  pacaLinear,
+} from './methods/paca.ts';
+export { type HostLora, type HostPaca, pacaToLora } from './methods/paca-to-lora.ts';
+export { type ModulePattern, matchTargets, type Targets } from './methods/targets.ts';
+// Models
+export { type CnnConfig, cnn } from './models/cnn.ts';
+export { type MlpConfig, mlp } from './models/mlp.ts';
+export {
+  type Architecture,
+  buildModel,
+  evaluate,
+  initialWeights,
+  type Mode,
+  type Model,
+  type Step,
+  sitesOf,
+  type Weights,
+} from './models/model.ts';
+export { type ActivationName, activation, dropoutStep, site } from './models/steps.ts';
+// Optimizers
+export { type AdamwConfig, adamw } from './optim/adamw.ts';
+export { clipByGlobalNorm, globalNorm } from './optim/clip.ts';
+export { constant, cosine, linear as linearSchedule, type Schedule, warmUp } from './optim/schedule.ts';
+export {
+  addWeightDecay,
+  type LearningRate,
+  type MomentumConfig,
+  momentum,
+  scaleByLearningRate,
+  sgd,
+} from './optim/sgd.ts';
+export {
+  applyDeltas,
+  chain as chainTransforms,
+  type Numbers,
+  type OptimizerState,
+  type Transform,
+} from './optim/transform.ts';
+// Selection
+export { checkIndices, checkRank } from './select/indices.ts';
+export {
+  type ColumnStatistics,
+  findSelector,
+  runSelector,
+  type Selection,
+  type Selector,
+  type Selectors,
+  type Statistic,
+  selectors,
+  withSelector,
+} from './select/selector.ts';
+// What things are
+export type { DType, FloatType, HostArrays } from './spec/dtype.ts';
+export { bytesPerElement, hostArray } from './spec/dtype.ts';
+export { type Elementary, elementary32, elementary64, ulpBound } from './spec/elementary/index.ts';
+export { type ErrorTag, orThrow, type PacaError, type Result, showError } from './spec/errors.ts';
+export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './spec/float16.ts';
+export {
+  bytesOf,
+  type HostTensor,
+  type HostTensorOf,
+  inputSlot,
+  type Shape,
+  type Slot,
+  type Spec,
+  sizeOf,
+  spec,
+} from './spec/tensor.ts';
+export { type Arithmetic, gamma, ieee } from './spec/tolerance.ts';
+
+// Training
+export { type Account, account, measure, residualBytes, trainableCount } from './train/account.ts';
+export { type Evaluation, evaluateClassifier } from './train/evaluate.ts';
+export { type HostBatch, toDevice } from './train/host-batch.ts';
+export { type Checkpointing, type Loop, resume, type TrainEvent, train } from './train/loop.ts';
+export { type Selected, type SelectionCost, type SelectionPlan, selectColumns } from './train/select.ts';
+export {
+  initialState,
+  type Metrics,
+  type MicroBatch,
+  type Problem,
+  type StepOptions,
+  type TrainState,
+  trainStep,
+} from './train/step.ts';
+
+// Golden vectors
+export type { Json, RejectionCase, Tensors, VectorCase } from './vectors/case.ts';
+export { rejections, vectorCases } from './vectors/cases/index.ts';
+export { generateSuite, type Oracles } from './vectors/generate.ts';
+export { type Failure, type ReadFile, type Report, verifySuite } from './vectors/verify.ts';

@@ -1,0 +1,191 @@
+/** Layers at random parameters and inputs, ready to be put on any backend. */
+import { chain } from '../../src/core/chain.ts';
+import type { Kernels } from '../../src/core/fused.ts';
+import type { Point, TreeLayer } from '../../src/core/laws.ts';
+import { andThen, anyLayer, fork, recompute, residualAdd } from '../../src/core/layer.ts';
+import { mapTree, type Tree } from '../../src/core/tree.ts';
+import { gelu, tanh } from '../../src/layers/activations.ts';
+import { type Conv2dConfig, conv2d, frozenConv2d } from '../../src/layers/conv2d.ts';
+import { frozenLinear, linear } from '../../src/layers/linear.ts';
+import { columnView, deltaShape, type Operation, weightShape } from '../../src/methods/operation.ts';
+import { type PacaAdapterConfig, pacaConv2d, pacaLinear } from '../../src/methods/paca.ts';
+import type { HostTensor, Shape, Spec } from '../../src/spec/tensor.ts';
+import { ints, normal } from './tensors.ts';
+
+export interface Instance {
+  readonly layer: <T extends Spec>(k: Kernels<T>) => TreeLayer<T>;
+  readonly params: <T extends Spec>(k: Kernels<T>) => Tree<T>;
+  readonly x: HostTensor;
+}
+
+/** Forgets a layer's types, its output's too. */
+export const asTree = <T>(layer: unknown): TreeLayer<T> => layer as TreeLayer<T>;
+
+/** Parameters that are the same tree on every backend. */
+export const onBackend =
+  (tree: Tree<HostTensor>) =>
+  <T extends Spec>(k: Kernels<T>): Tree<T> =>
+    mapTree(tree, k.fromHost);
+
+/** The instance on a backend, with a random gradient of its output. */
+export const pointOf = <T extends Spec>(k: Kernels<T>, { layer, params, x }: Instance, seed = 1): Point<T> => {
+  const built = layer(k);
+  const p = params(k);
+  const input = k.fromHost(x);
+  const [y] = built.forward(p, input);
+  return { k, layer: built, p, x: input, dy: mapTree(y, ({ shape }, path) => k.fromHost(normal(seed + path.length, shape))) };
+};
+
+export const withoutParams =
+  (layer: <T extends Spec>(k: Kernels<T>) => unknown) =>
+  (x: HostTensor): Instance => ({ layer: (k) => asTree(layer(k)), params: () => ({}), x });
+
+export interface LinearSize {
+  readonly leading: Shape;
+  readonly in: number;
+  readonly out: number;
+}
+
+/** Weights of about the size 1/√fan-in, so that values stay of the order of 1. */
+export const affine = (operation: Operation, bias: boolean, seed: number): { weight: HostTensor; bias?: HostTensor } => {
+  const shape = weightShape(operation);
+  const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
+  const drawn = normal(seed, shape);
+  const weight: HostTensor = { ...drawn, data: drawn.data.map((w) => w / Math.sqrt(fanIn)) };
+  return { weight, ...(bias && { bias: normal(seed + 1, [operation.config.out]) }) };
+};
+
+export const linearInstance =
+  (trains: boolean, bias: boolean) =>
+  (size: LinearSize, seed: number): Instance => ({
+    layer: (k) => asTree(trains ? linear(k, size) : frozenLinear(k, size)),
+    params: onBackend({ ...affine({ kind: 'linear', config: size }, bias, seed) }),
+    x: normal(seed + 2, [...size.leading, size.in]),
+  });
+
+export const imagesOf = (config: Conv2dConfig, seed: number, n = 2): HostTensor =>
+  normal(seed, [n, config.in, config.height, config.width]);
+
+export const conv2dInstance =
+  (trains: boolean, bias: boolean) =>
+  (config: Conv2dConfig, seed: number): Instance => ({
+    layer: (k) => asTree(trains ? conv2d(k, config) : frozenConv2d(k, config)),
+    params: onBackend({ ...affine({ kind: 'conv2d', config }, bias, seed) }),
+    x: imagesOf(config, seed + 2),
+  });
+
+/** One adapter, but for its δ. */
+export interface AdapterPlan {
+  readonly indices: Int32Array;
+  readonly scale: number;
+  readonly active: boolean;
+  readonly trains: boolean;
+}
+
+export const adapterConfigs = (plans: readonly AdapterPlan[]): readonly PacaAdapterConfig[] =>
+  plans.map(({ indices, ...rest }) => ({ rank: indices.length, ...rest }));
+
+/** δ of the size of the weight. */
+const delta = (operation: Operation, rank: number, seed: number): HostTensor => {
+  const drawn = normal(seed, deltaShape(operation, rank));
+  const fanIn = weightShape(operation).slice(1).reduce((a, b) => a * b, 1);
+  return { ...drawn, data: drawn.data.map((d) => d / Math.sqrt(fanIn)) };
+};
+
+export interface PacaHost {
+  readonly weight: HostTensor;
+  readonly bias?: HostTensor;
+  readonly adapters: readonly { readonly indices: HostTensor; readonly delta: HostTensor }[];
+}
+
+export const pacaParams = (operation: Operation, plans: readonly AdapterPlan[], seed: number): PacaHost => ({
+  ...affine(operation, true, seed),
+  adapters: plans.map(({ indices }, i) => ({
+    indices: ints([indices.length], indices),
+    delta: delta(operation, indices.length, seed + 10 + i),
+  })),
+});
+
+const pacaTree = ({ adapters, ...base }: PacaHost): Tree<HostTensor> => ({
+  ...base,
+  adapters: adapters.map((a) => ({ ...a })),
+});
+
+export const pacaLinearInstance = (
+  { size, plans }: { readonly size: LinearSize; readonly plans: readonly AdapterPlan[] },
+  seed: number,
+): Instance => ({
+  layer: (k) => asTree(pacaLinear(k, size, adapterConfigs(plans))),
+  params: onBackend(pacaTree(pacaParams({ kind: 'linear', config: size }, plans, seed))),
+  x: normal(seed + 2, [...size.leading, size.in]),
+});
+
+export const pacaConv2dInstance = (
+  { config, plans }: { readonly config: Conv2dConfig; readonly plans: readonly AdapterPlan[] },
+  seed: number,
+): Instance => ({
+  layer: (k) => asTree(pacaConv2d(k, config, adapterConfigs(plans))),
+  params: onBackend(pacaTree(pacaParams({ kind: 'conv2d', config }, plans, seed))),
+  x: imagesOf(config, seed + 2),
+});
+
+/** How many columns an operation lets select. */
+export const columnsOf = (operation: Operation): number => columnView(operation).columns;
+
+/** A combinator over a trained linear map f and a PaCA linear map g. */
+export interface Pair {
+  readonly n: number;
+  readonly in: number;
+  readonly out: number;
+  readonly plans: readonly AdapterPlan[];
+}
+
+const parts = ({ n, in: width, out, plans }: Pair, seed: number) => ({
+  f: linearInstance(true, true)({ leading: [n], in: width, out }, seed),
+  g: pacaLinearInstance({ size: { leading: [n], in: width, out }, plans }, seed + 20),
+});
+
+export const andThenInstance = (pair: Pair, seed: number): Instance => {
+  const { g } = parts(pair, seed);
+  return {
+    ...g,
+    layer: (k) => asTree(andThen(k, anyLayer(g.layer(k) as never), anyLayer(tanh(k)))),
+    params: (k) => [g.params(k), {}],
+  };
+};
+
+export const forkInstance = (pair: Pair, seed: number): Instance => {
+  const { f, g } = parts(pair, seed);
+  return {
+    ...f,
+    layer: (k) => asTree(fork(k, f.layer(k), g.layer(k))),
+    params: (k) => [f.params(k), g.params(k)],
+  };
+};
+
+export const residualAddInstance = (pair: Pair, seed: number): Instance => {
+  const { g } = parts({ ...pair, out: pair.in }, seed);
+  return { ...g, layer: (k) => asTree(residualAdd(k, anyLayer(g.layer(k) as never))) };
+};
+
+export const recomputeInstance = (pair: Pair, seed: number): Instance => {
+  const inner = andThenInstance(pair, seed);
+  return { ...inner, layer: (k) => asTree(recompute(k, inner.layer(k))) };
+};
+
+export const chainInstance = (pair: Pair, seed: number): Instance => {
+  const { g } = parts(pair, seed);
+  const head = linearInstance(true, true)({ leading: [pair.n], in: pair.out, out: 2 }, seed + 40);
+  return {
+    ...g,
+    layer: (k) =>
+      asTree(
+        chain(k, [
+          ['first', anyLayer(g.layer(k) as never)],
+          ['activation', anyLayer(gelu(k))],
+          ['head', anyLayer(head.layer(k) as never)],
+        ]),
+      ),
+    params: (k) => ({ first: g.params(k), head: head.params(k) }),
+  };
+};
