@@ -1,6 +1,6 @@
 /**
  * Two-dimensional convolution with stride, padding, dilation and groups (depthwise: groups = in). Trained in full it
- * keeps its whole input; frozen, only the input's height and width, which its spec tells.
+ * keeps its whole input; frozen it keeps nothing.
  * Shapes: x `[n, in, h, w]`, weight `[out, in/groups, kh, kw]`, bias `[out]`, y `[n, out, oh, ow]`.
  */
 import * as E from 'fp-ts/lib/Either.js';
@@ -9,11 +9,12 @@ import type { ConvGeometry } from '../core/derived/conv2d.ts';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
 import { outputLength } from '../core/ops.ts';
-import { type None, none, type SlotTree } from '../core/tree.ts';
+import type { None, SlotTree } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { type Slot, type Spec, showSpec } from '../spec/tensor.ts';
 import { checkImages, fresh } from './checks.ts';
 import type { Affine } from './linear.ts';
+import { type Formulas, frozen, keepingNothing, trained } from './parametric.ts';
 
 export interface Conv2dConfig extends ConvGeometry {
   readonly in: number;
@@ -67,39 +68,30 @@ export const conv2dOutput =
       E.map((s) => fresh(s, 'conv2d', [s.shape[0] ?? 0, config.out, ...imageSize(config)])),
     );
 
+interface Residual<T> {
+  readonly x: T;
+}
+
+const inputGradient =
+  <T extends Spec>(k: Kernels<T>, config: Conv2dConfig) =>
+  ({ weight }: Affine<T>, dy: T): T =>
+    k.conv2d.inputGradient(dy, weight, geometryOf(config), config.height, config.width);
+
+const formulas = <T extends Spec>(k: Kernels<T>, config: Conv2dConfig): Formulas<T, Affine<T>, Residual<T>> => ({
+  forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometryOf(config)), { x }],
+  inputGradient: (p, _, dy) => inputGradient(k, config)(p, dy),
+  gradient: ({ bias }, { x }, dy) => ({
+    weight: k.conv2d.weightGradient(dy, x, geometryOf(config)),
+    ...(bias && { bias: k.conv2d.biasGradient(dy) }),
+  }),
+  output: conv2dOutput(config),
+  residual: (x) => ({ x }),
+});
+
 export const conv2d = <T extends Spec>(
   k: Kernels<T>,
   config: Conv2dConfig,
-): Layer<Affine<T>, Affine<T>, T, T, { readonly x: T }> => {
-  const geometry = geometryOf(config);
-  const gradient = (p: Affine<T>, { x }: { readonly x: T }, dy: T): Affine<T> => ({
-    weight: k.conv2d.weightGradient(dy, x, geometry),
-    ...(p.bias && { bias: k.conv2d.biasGradient(dy) }),
-  });
-  return {
-    forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometry), { x }],
-    backward: (p, residual, dy) => [
-      gradient(p, residual, dy),
-      k.conv2d.inputGradient(dy, p.weight, geometry, config.height, config.width),
-    ],
-    gradient,
-    trainable: (p) => p,
-    output: conv2dOutput(config),
-    residual: (x) => ({ x }),
-  };
-};
+): Layer<Affine<T>, Affine<T>, T, T, Residual<T>> => trained(formulas(k, config));
 
-export const frozenConv2d = <T extends Spec>(
-  k: Kernels<T>,
-  config: Conv2dConfig,
-): Layer<Affine<T>, None, T, T, None> => {
-  const geometry = geometryOf(config);
-  return {
-    forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometry), none],
-    backward: ({ weight }, _, dy) => [none, k.conv2d.inputGradient(dy, weight, geometry, config.height, config.width)],
-    gradient: () => none,
-    trainable: () => none,
-    output: conv2dOutput(config),
-    residual: () => none,
-  };
-};
+export const frozenConv2d = <T extends Spec>(k: Kernels<T>, config: Conv2dConfig): Layer<Affine<T>, None, T, T, None> =>
+  frozen(keepingNothing(formulas(k, config), inputGradient(k, config)));

@@ -6,10 +6,11 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
-import { type None, none, type SlotTree } from '../core/tree.ts';
+import type { None, SlotTree } from '../core/tree.ts';
 import type { Result } from '../spec/errors.ts';
 import { freshSlot, type Spec } from '../spec/tensor.ts';
 import { checkInput } from './checks.ts';
+import { type Formulas, frozen, keepingNothing, trained } from './parametric.ts';
 
 export interface EmbeddingConfig {
   readonly rows: number;
@@ -20,6 +21,10 @@ export interface EmbeddingParams<T> {
   readonly weight: T;
 }
 
+interface Residual<T> {
+  readonly ids: T;
+}
+
 const output =
   <T extends Spec>(k: Kernels<T>, { width }: EmbeddingConfig) =>
   (x: SlotTree): Result<SlotTree> =>
@@ -28,31 +33,28 @@ const output =
       E.map((s) => freshSlot(s, 'embedding', { shape: [...s.shape, width], dtype: k.float })),
     );
 
+const inputGradient =
+  <T extends Spec>(k: Kernels<T>) =>
+  (_: EmbeddingParams<T>, dy: T): T =>
+    k.full(dy.shape.slice(0, -1), 0);
+
+const formulas = <T extends Spec>(
+  k: Kernels<T>,
+  config: EmbeddingConfig,
+): Formulas<T, EmbeddingParams<T>, Residual<T>> => ({
+  forward: ({ weight }, ids) => [k.embedding.forward(ids, weight), { ids }],
+  inputGradient: (p, _, dy) => inputGradient(k)(p, dy),
+  gradient: (_, { ids }, dy) => ({ weight: k.embedding.weightGradient(dy, ids, config.rows) }),
+  output: output(k, config),
+  residual: (ids) => ({ ids }),
+});
+
 export const embedding = <T extends Spec>(
   k: Kernels<T>,
   config: EmbeddingConfig,
-): Layer<EmbeddingParams<T>, EmbeddingParams<T>, T, T, { readonly ids: T }> => {
-  const gradient = (_: EmbeddingParams<T>, { ids }: { readonly ids: T }, dy: T): EmbeddingParams<T> => ({
-    weight: k.embedding.weightGradient(dy, ids, config.rows),
-  });
-  return {
-    forward: ({ weight }, ids) => [k.embedding.forward(ids, weight), { ids }],
-    backward: (p, residual, dy) => [gradient(p, residual, dy), k.full(residual.ids.shape, 0)],
-    gradient,
-    trainable: (p) => p,
-    output: output(k, config),
-    residual: (ids) => ({ ids }),
-  };
-};
+): Layer<EmbeddingParams<T>, EmbeddingParams<T>, T, T, Residual<T>> => trained(formulas(k, config));
 
 export const frozenEmbedding = <T extends Spec>(
   k: Kernels<T>,
   config: EmbeddingConfig,
-): Layer<EmbeddingParams<T>, None, T, T, None> => ({
-  forward: ({ weight }, ids) => [k.embedding.forward(ids, weight), none],
-  backward: (_, __, dy) => [none, k.full(dy.shape.slice(0, -1), 0)],
-  gradient: () => none,
-  trainable: () => none,
-  output: output(k, config),
-  residual: () => none,
-});
+): Layer<EmbeddingParams<T>, None, T, T, None> => frozen(keepingNothing(formulas(k, config), inputGradient(k)));

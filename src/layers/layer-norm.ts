@@ -6,9 +6,10 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
-import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
+import { type None, theSlot } from '../core/tree.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { checkWidth, fresh } from './checks.ts';
+import { type Formulas, frozen, trained } from './parametric.ts';
 import { type NormConfig, rowStatistic } from './rms-norm.ts';
 
 export interface LayerNormParams<T> {
@@ -22,51 +23,36 @@ interface Residual<T> {
   readonly inverse: T;
 }
 
-const shared = <T extends Spec>(k: Kernels<T>, { width, epsilon }: NormConfig) => ({
-  forward: ({ weight, bias }: LayerNormParams<T>, x: T): readonly [T, Residual<T>] => {
+const formulas = <T extends Spec>(
+  k: Kernels<T>,
+  { width, epsilon }: NormConfig,
+): Formulas<T, LayerNormParams<T>, Residual<T>> => ({
+  forward: ({ weight, bias }, x) => {
     const [y, mean, inverse] = k.layerNorm.forward(x, weight, bias, epsilon);
     return [y, { x, mean, inverse }];
   },
-  inputGradient: ({ weight }: LayerNormParams<T>, { x, mean, inverse }: Residual<T>, dy: T): T =>
-    k.layerNorm.inputGradient(dy, x, mean, inverse, weight),
-  output: (x: SlotTree) =>
+  inputGradient: ({ weight }, { x, mean, inverse }, dy) => k.layerNorm.inputGradient(dy, x, mean, inverse, weight),
+  gradient: (_, { x, mean, inverse }, dy) => ({
+    weight: k.layerNorm.weightGradient(dy, x, mean, inverse),
+    bias: k.layerNorm.biasGradient(dy),
+  }),
+  output: (x) =>
     pipe(
       checkWidth(x, width, 'layerNorm'),
-      E.map((s): SlotTree => fresh(s, 'layerNorm', s.shape)),
+      E.map((s) => fresh(s, 'layerNorm', s.shape)),
     ),
-  residual: (x: SlotTree): SlotTree => ({
-    x,
-    mean: rowStatistic(theSlot(x), 'mean'),
-    inverse: rowStatistic(theSlot(x), 'inverse'),
-  }),
+  residual: (x) => {
+    const s = theSlot(x);
+    return { x, mean: rowStatistic(s, 'mean'), inverse: rowStatistic(s, 'inverse') };
+  },
 });
 
 export const layerNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<LayerNormParams<T>, LayerNormParams<T>, T, T, Residual<T>> => {
-  const { inputGradient, ...rest } = shared(k, config);
-  const gradient = (_: LayerNormParams<T>, { x, mean, inverse }: Residual<T>, dy: T): LayerNormParams<T> => ({
-    weight: k.layerNorm.weightGradient(dy, x, mean, inverse),
-    bias: k.layerNorm.biasGradient(dy),
-  });
-  return {
-    ...rest,
-    backward: (p, residual, dy) => [gradient(p, residual, dy), inputGradient(p, residual, dy)],
-    gradient,
-    trainable: (p) => p,
-  };
-};
+): Layer<LayerNormParams<T>, LayerNormParams<T>, T, T, Residual<T>> => trained(formulas(k, config));
 
 export const frozenLayerNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<LayerNormParams<T>, None, T, T, Residual<T>> => {
-  const { inputGradient, ...rest } = shared(k, config);
-  return {
-    ...rest,
-    backward: (p, residual, dy) => [none, inputGradient(p, residual, dy)],
-    gradient: () => none,
-    trainable: () => none,
-  };
-};
+): Layer<LayerNormParams<T>, None, T, T, Residual<T>> => frozen(formulas(k, config));

@@ -6,10 +6,11 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
-import { type None, none, type SlotTree } from '../core/tree.ts';
+import type { None, SlotTree } from '../core/tree.ts';
 import type { Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { checkWidth, fresh, withWidth } from './checks.ts';
+import { type Formulas, frozen, keepingNothing, trained } from './parametric.ts';
 
 export interface LinearConfig {
   readonly in: number;
@@ -31,32 +32,30 @@ export const linearOutput =
       E.map((s) => fresh(s, 'linear', withWidth(s, out))),
     );
 
+interface Residual<T> {
+  readonly x: T;
+}
+
+const inputGradient =
+  <T extends Spec>(k: Kernels<T>) =>
+  ({ weight }: Affine<T>, dy: T): T =>
+    k.linear.inputGradient(dy, weight);
+
+const formulas = <T extends Spec>(k: Kernels<T>, config: LinearConfig): Formulas<T, Affine<T>, Residual<T>> => ({
+  forward: ({ weight, bias }, x) => [k.linear.forward(x, weight, bias ?? null), { x }],
+  inputGradient: (p, _, dy) => inputGradient(k)(p, dy),
+  gradient: ({ bias }, { x }, dy) => ({
+    weight: k.linear.weightGradient(dy, x),
+    ...(bias && { bias: k.linear.biasGradient(dy) }),
+  }),
+  output: linearOutput(config),
+  residual: (x) => ({ x }),
+});
+
 export const linear = <T extends Spec>(
   k: Kernels<T>,
   config: LinearConfig,
-): Layer<Affine<T>, Affine<T>, T, T, { readonly x: T }> => {
-  const gradient = (p: Affine<T>, { x }: { readonly x: T }, dy: T): Affine<T> => ({
-    weight: k.linear.weightGradient(dy, x),
-    ...(p.bias && { bias: k.linear.biasGradient(dy) }),
-  });
-  return {
-    forward: ({ weight, bias }, x) => [k.linear.forward(x, weight, bias ?? null), { x }],
-    backward: (p, residual, dy) => [gradient(p, residual, dy), k.linear.inputGradient(dy, p.weight)],
-    gradient,
-    trainable: (p) => p,
-    output: linearOutput(config),
-    residual: (x) => ({ x }),
-  };
-};
+): Layer<Affine<T>, Affine<T>, T, T, Residual<T>> => trained(formulas(k, config));
 
-export const frozenLinear = <T extends Spec>(
-  k: Kernels<T>,
-  config: LinearConfig,
-): Layer<Affine<T>, None, T, T, None> => ({
-  forward: ({ weight, bias }, x) => [k.linear.forward(x, weight, bias ?? null), none],
-  backward: ({ weight }, _, dy) => [none, k.linear.inputGradient(dy, weight)],
-  gradient: () => none,
-  trainable: () => none,
-  output: linearOutput(config),
-  residual: () => none,
-});
+export const frozenLinear = <T extends Spec>(k: Kernels<T>, config: LinearConfig): Layer<Affine<T>, None, T, T, None> =>
+  frozen(keepingNothing(formulas(k, config), inputGradient(k)));

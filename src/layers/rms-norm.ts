@@ -6,9 +6,10 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
-import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
+import { type None, theSlot } from '../core/tree.ts';
 import type { Slot, Spec } from '../spec/tensor.ts';
 import { checkWidth, fresh } from './checks.ts';
+import { type Formulas, frozen, trained } from './parametric.ts';
 
 export interface NormConfig {
   readonly width: number;
@@ -27,46 +28,30 @@ interface Residual<T> {
 /** One number for each row of x. */
 export const rowStatistic = (x: Slot, name: string): Slot => fresh(x, name, x.shape.slice(0, -1));
 
-const shared = <T extends Spec>(k: Kernels<T>, { width, epsilon }: NormConfig) => ({
-  forward: ({ weight }: RmsNormParams<T>, x: T): readonly [T, Residual<T>] => {
+const formulas = <T extends Spec>(
+  k: Kernels<T>,
+  { width, epsilon }: NormConfig,
+): Formulas<T, RmsNormParams<T>, Residual<T>> => ({
+  forward: ({ weight }, x) => {
     const [y, inverse] = k.rmsNorm.forward(x, weight, epsilon);
     return [y, { x, inverse }];
   },
-  inputGradient: ({ weight }: RmsNormParams<T>, { x, inverse }: Residual<T>, dy: T): T =>
-    k.rmsNorm.inputGradient(dy, x, inverse, weight),
-  output: (x: SlotTree) =>
+  inputGradient: ({ weight }, { x, inverse }, dy) => k.rmsNorm.inputGradient(dy, x, inverse, weight),
+  gradient: (_, { x, inverse }, dy) => ({ weight: k.rmsNorm.weightGradient(dy, x, inverse) }),
+  output: (x) =>
     pipe(
       checkWidth(x, width, 'rmsNorm'),
-      E.map((s): SlotTree => fresh(s, 'rmsNorm', s.shape)),
+      E.map((s) => fresh(s, 'rmsNorm', s.shape)),
     ),
-  residual: (x: SlotTree): SlotTree => ({ x, inverse: rowStatistic(theSlot(x), 'inverse') }),
+  residual: (x) => ({ x, inverse: rowStatistic(theSlot(x), 'inverse') }),
 });
 
 export const rmsNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<RmsNormParams<T>, RmsNormParams<T>, T, T, Residual<T>> => {
-  const { inputGradient, ...rest } = shared(k, config);
-  const gradient = (_: RmsNormParams<T>, { x, inverse }: Residual<T>, dy: T): RmsNormParams<T> => ({
-    weight: k.rmsNorm.weightGradient(dy, x, inverse),
-  });
-  return {
-    ...rest,
-    backward: (p, residual, dy) => [gradient(p, residual, dy), inputGradient(p, residual, dy)],
-    gradient,
-    trainable: (p) => p,
-  };
-};
+): Layer<RmsNormParams<T>, RmsNormParams<T>, T, T, Residual<T>> => trained(formulas(k, config));
 
 export const frozenRmsNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<RmsNormParams<T>, None, T, T, Residual<T>> => {
-  const { inputGradient, ...rest } = shared(k, config);
-  return {
-    ...rest,
-    backward: (p, residual, dy) => [none, inputGradient(p, residual, dy)],
-    gradient: () => none,
-    trainable: () => none,
-  };
-};
+): Layer<RmsNormParams<T>, None, T, T, Residual<T>> => frozen(formulas(k, config));
