@@ -20,7 +20,22 @@ export interface Bounded<T> extends Spec {
   readonly error: T;
 }
 
-/** The ops over bounded numbers, computed by f64 ops; releases nothing, for it is meant for small cases. */
+/**
+ * The ops over bounded numbers, computed by f64 ops; releases nothing, for it is meant for small cases.
+ *
+ * @example
+ * ```ts
+ * import { errorBounds, ieee, kernels, orThrow } from 'paca-ts';
+ * import { resolveBackend } from 'paca-ts/backends';
+ *
+ * const f64 = orThrow(await resolveBackend('reference-f64')).kernels;
+ * const k = kernels(errorBounds(f64, ieee));
+ * const a = k.full([1, 1000], 1);
+ * const { error } = k.matmul(a, a, 'nt');
+ * const bound = Number((await f64.toHost(error)).data[0]);
+ * bound > 1000 * 1000 * 2 ** -24 && bound < 1.01 * 1000 * 1000 * 2 ** -24; // => true
+ * ```
+ */
 export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): Ops<Bounded<T>> => {
   const { roundoff: u, underflow, ulps } = arithmetic;
   type B = Bounded<T>;

@@ -32,7 +32,19 @@ export const rngFromSeed = (seed: number): Rng => {
   return stateOf([seed | 0, high, mix(seed | 0), mix(high ^ 0x5bd1e995)]);
 };
 
-/** An independent stream, named by a label: the layer's path, 'shuffle', 'epoch 3'. */
+/**
+ * An independent stream, named by a label: the layer's path, 'shuffle', 'epoch 3'.
+ *
+ * @example
+ * ```ts
+ * import { permutation, rngFromSeed, splitRng } from 'paca-ts';
+ *
+ * const rng = splitRng(rngFromSeed(1), 'layers.0');
+ * const [order, next] = permutation(rng, 5);
+ * order.length; // => 5
+ * permutation(rng, 5)[1].every((word, i) => word === next[i]); // => true
+ * ```
+ */
 export const splitRng = (rng: Rng, label: string): Rng => {
   const hash = Array.from(label).reduce((h, c) => mix((Math.imul(h, 31) + (c.codePointAt(0) ?? 0)) | 0), label.length);
   const [a, b, c, d] = rng;

@@ -77,6 +77,14 @@ const checkWritable = (name: string, { dtype, shape, data }: HostTensor): void =
  * The file that holds these tensors, byte for byte what the Python library writes. Empty metadata are left out.
  * Defects, which callers exclude: a tensor named `__metadata__`, data that do not fit their shape, a lone surrogate in
  * a name or in the metadata (it has no UTF-8).
+ *
+ * @example
+ * ```ts
+ * import { decodeSafetensors, encodeSafetensors, orThrow } from 'paca-ts';
+ *
+ * const bytes = encodeSafetensors({ w: { dtype: 'f32', shape: [2], data: Float32Array.of(1, 2) } });
+ * orThrow(decodeSafetensors(bytes, 'memory')).tensors['w']?.shape; // => [2]
+ * ```
  */
 export const encodeSafetensors = (
   tensors: Readonly<Record<string, HostTensor>>,

@@ -22,7 +22,21 @@ export interface HostLora {
   readonly scale: number;
 }
 
-/** `columns`: the weight's number of input columns. The indices are taken to be valid (`checkIndices`). */
+/**
+ * `columns`: the weight's number of input columns. The indices are taken to be valid (`checkIndices`).
+ *
+ * @example
+ * ```ts
+ * import { pacaToLora } from 'paca-ts';
+ *
+ * const lora = pacaToLora(
+ *   { indices: Int32Array.of(1, 3), delta: { dtype: 'f32', shape: [1, 2], data: Float32Array.of(5, 6) }, scale: 2 },
+ *   4,
+ * );
+ * Array.from(lora.a.data); // => [0, 1, 0, 0, 0, 0, 0, 1]
+ * Array.from(lora.b.data); // => [5, 6]
+ * ```
+ */
 export const pacaToLora = ({ indices, delta, scale }: HostPaca, columns: number): HostLora => {
   const selector = new Float32Array(indices.length * columns);
   indices.forEach((column, row) => {

@@ -107,7 +107,35 @@ const pacaLayer = <T extends Spec>(parts: Parts<T>, configs: readonly PacaAdapte
   };
 };
 
-/** y = x W̃ᵀ + b with W̃[:, I] = W[:, I] + s·δ. Keeps x[:, I] `[…, r]`. */
+/**
+ * y = x W̃ᵀ + b with W̃[:, I] = W[:, I] + s·δ. Keeps x[:, I] `[…, r]`.
+ *
+ * @example
+ * ```ts
+ * import { inputSlot, orThrow, pacaLinear, residualBytes } from 'paca-ts';
+ * import { resolveBackend } from 'paca-ts/backends';
+ *
+ * const { kernels: k } = orThrow(await resolveBackend('reference'));
+ * const layer = pacaLinear(k, { in: 4, out: 2 }, [{ rank: 1, scale: 1, active: true, trains: true }]);
+ * const params = {
+ *   weight: k.fromHost({ dtype: 'f32', shape: [2, 4], data: Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8) }),
+ *   adapters: [
+ *     {
+ *       indices: k.fromHost({ dtype: 'i32', shape: [1], data: Int32Array.of(2) }),
+ *       delta: k.fromHost({ dtype: 'f32', shape: [2, 1], data: Float32Array.of(10, 20) }),
+ *     },
+ *   ],
+ * };
+ * const x = k.fromHost({ dtype: 'f32', shape: [1, 4], data: Float32Array.of(1, 0, 1, 0) });
+ * const [y, residual] = layer.forward(params, x);
+ * Array.from((await k.toHost(y)).data as Float32Array); // => [14, 32]
+ *
+ * // Kept for the backward pass: one number for each row, x[:, 2].
+ * residualBytes(layer.residual(inputSlot('x', x))); // => 4
+ * const [gradient] = layer.backward(params, residual, k.full([1, 2], 1));
+ * Object.keys(gradient.adapters[0] ?? {}); // => ['delta']
+ * ```
+ */
 export const pacaLinear = <T extends Spec>(
   k: Kernels<T>,
   config: LinearConfig,

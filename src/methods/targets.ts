@@ -37,7 +37,18 @@ const matcher = (pattern: ModulePattern, where: string): Result<Matches> => {
   );
 };
 
-/** The paths that are adapted, in their own order; an error if there is none. */
+/**
+ * The paths that are adapted, in their own order; an error if there is none.
+ *
+ * @example
+ * ```ts
+ * import { matchTargets, orThrow } from 'paca-ts';
+ *
+ * const paths = ['h.0.q_proj', 'h.0.k_proj', 'lm_head'];
+ * orThrow(matchTargets({ targetModules: ['q_proj'] }, paths, 'lm_head')); // => ['h.0.q_proj']
+ * orThrow(matchTargets({ targetModules: 'all-linear' }, paths, 'lm_head')); // => ['h.0.q_proj', 'h.0.k_proj']
+ * ```
+ */
 export const matchTargets = (
   { targetModules, excludeModules = [] }: Targets,
   paths: readonly string[],

@@ -23,7 +23,17 @@ export const cosine =
   (step) =>
     to + (from - to) * 0.5 * (1 + elementary64.cos(Math.PI * progress(step, steps)));
 
-/** Rises linearly over the first `steps` steps to where `after` begins; `after` counts from then on. */
+/**
+ * Rises linearly over the first `steps` steps to where `after` begins; `after` counts from then on.
+ *
+ * @example
+ * ```ts
+ * import { cosine, warmUp } from 'paca-ts';
+ *
+ * const rate = warmUp(2, cosine(0.1, 0, 4));
+ * [0, 1, 2, 4, 6].map(rate); // => [0.05, 0.1, 0.1, 0.05, 0]
+ * ```
+ */
 export const warmUp =
   (steps: number, after: Schedule): Schedule =>
   (step) =>

@@ -36,7 +36,22 @@ export const stateless = <T>(update: (gradients: Tree<T>, params: Tree<T>) => Tr
   stateSpec: () => ({}),
 });
 
-/** One transform after the other. */
+/**
+ * One transform after the other.
+ *
+ * @example
+ * ```ts
+ * import { chainTransforms, clipByGlobalNorm, orThrow, sgd } from 'paca-ts';
+ * import { resolveBackend } from 'paca-ts/backends';
+ *
+ * const { kernels: k } = orThrow(await resolveBackend('reference'));
+ * const optimizer = chainTransforms(clipByGlobalNorm(k, 1), sgd(k, { learningRate: 0.5 }));
+ * const params = { w: k.full([2], 0) };
+ * const gradient = { w: k.fromHost({ dtype: 'f32', shape: [2], data: Float32Array.of(0, 2) }) };
+ * const [deltas] = optimizer.update(gradient, optimizer.init(params), params);
+ * Array.from((await k.toHost((deltas as typeof params).w)).data as Float32Array); // => [-0, -0.5]
+ * ```
+ */
 export const chain = <T>(...steps: readonly Transform<T>[]): Transform<T> => ({
   init: (params) => {
     const states = steps.map((s) => s.init(params));

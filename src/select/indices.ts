@@ -8,7 +8,18 @@ export const checkRank = (rank: number, columns: number, where: string): Result<
     ? E.right(rank)
     : fail('ConfigError', `a rank between 1 and the ${columns} columns of the weight`, String(rank), where);
 
-/** Indices as PaCA stores them, or the first fault found. */
+/**
+ * Indices as PaCA stores them, or the first fault found.
+ *
+ * @example
+ * ```ts
+ * import * as E from 'fp-ts/lib/Either.js';
+ * import { checkIndices, showError } from 'paca-ts';
+ *
+ * const checked = checkIndices(Int32Array.of(1, 1), 4, 'layers.0');
+ * E.isLeft(checked) && showError(checked.left); // => 'IndexError in layers.0: expected distinct column indices, got 1 twice'
+ * ```
+ */
 export const checkIndices = (indices: Int32Array, columns: number, where: string): Result<Int32Array> => {
   if (indices.length === 0 || indices.length > columns) {
     return fail('IndexError', `1 to ${columns} column indices`, `${indices.length} of them`, where);

@@ -60,7 +60,21 @@ export const selectors: Selectors = {
   'gradient-sum-of-norms': byLargest('gradientSumOfNorms'),
 };
 
-/** The registry with one more selector, or another one under a known name. */
+/**
+ * The registry with one more selector, or another one under a known name.
+ *
+ * @example
+ * ```ts
+ * import { orThrow, rngFromSeed, runSelector, selectors, withSelector } from 'paca-ts';
+ *
+ * const known = withSelector(selectors, 'first', {
+ *   needs: [],
+ *   select: ({ rank }) => Int32Array.from({ length: rank }, (_, i) => i),
+ * });
+ * const selection = { path: 'layers.0', columns: 8, rank: 3, statistics: {}, rng: rngFromSeed(0) };
+ * Array.from(orThrow(runSelector(known['first']!, selection))); // => [0, 1, 2]
+ * ```
+ */
 export const withSelector = (known: Selectors, name: string, selector: Selector): Selectors => ({
   ...known,
   [name]: selector,
