@@ -19,10 +19,13 @@ const mix = (word: number): number => {
   return (b ^ (b >>> 16)) | 0;
 };
 
-/** A state from words that carry the seed; the last term keeps it from being all zero, which would be a fixed point. */
+/**
+ * A state from words that carry the seed. Each word of it depends on all of them: the generator's first draw reads two
+ * words alone. The last term keeps it from being all zero, which would be a fixed point.
+ */
 const stateOf = (words: Rng): Rng => {
   const golden = 0x9e3779b9;
-  const at = (i: 0 | 1 | 2 | 3): number => mix((words[i] + Math.imul(i + 1, golden)) | 0);
+  const at = (i: number): number => words.reduce((h, word) => mix(((h ^ word) + golden) | 0), mix(i + 1));
   return [at(0), at(1), at(2), at(3) | 1];
 };
 
