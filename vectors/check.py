@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Checks golden vectors from outside: the linear, PaCA and AdamW formulas in NumPy, as an implementer would write them.
+
+Every case is computed in f64, which must agree with `value`, and in f32 in NumPy's own order, which must lie within
+`bound`. The linear and PaCA cases are also summed in the declared order, which must give `exact` to the bit.
+Needs numpy and safetensors. Exit code 0: all passed; 1: something failed.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+from safetensors.numpy import load_file
+
+SUITE = pathlib.Path(__file__).parent / "v1"
+
+
+def sequential_matmul(a, b):
+    """a @ b in f32: terms added one after the other from k = 0, one rounding for each product and each sum."""
+    total = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    for k in range(a.shape[1]):
+        total = total + a[:, k : k + 1] * b[k : k + 1, :]
+    return total
+
+
+def sequential_sum(rows):
+    total = np.zeros(rows.shape[1:], rows.dtype)
+    for row in rows:
+        total = total + row
+    return total
+
+
+def paca_weight(weight, adapters, dtype):
+    """W with s * delta added to the selected columns, adapter after adapter; W itself is left alone."""
+    effective = weight.copy()
+    for indices, delta, scale, active in adapters:
+        if active:
+            effective[:, indices] = effective[:, indices] + dtype(scale) * delta
+    return effective
+
+
+def linear_case(case, t, dtype, matmul, add_up):
+    """Forward and backward of a linear map; its adapters, if it has any, are PaCA's and the base is frozen."""
+    x, dy = t["x"].reshape(-1, t["x"].shape[-1]), t["dy"].reshape(-1, t["dy"].shape[-1])
+    configs = case["settings"].get("adapters")
+    adapters = [
+        (t[f"parameter.adapters.{i}.indices"], t[f"parameter.adapters.{i}.delta"], c["scale"], c["active"])
+        for i, c in enumerate(configs or [])
+    ]
+    weight = paca_weight(t["parameter.weight"], adapters, dtype)
+    bias = t.get("parameter.bias")
+    y = matmul(x, weight.T)
+    out = {
+        "y": (y if bias is None else y + bias).reshape(*t["x"].shape[:-1], weight.shape[0]),
+        "dx": matmul(dy, weight).reshape(t["x"].shape),
+    }
+    if configs is None:
+        out["gradient.weight"] = matmul(dy.T, x)
+        if bias is not None:
+            out["gradient.bias"] = add_up(dy)
+    for i, c in enumerate(configs or []):
+        if c["active"] and c["trains"]:
+            out[f"gradient.adapters.{i}.delta"] = dtype(c["scale"]) * matmul(dy.T, x[:, adapters[i][0]])
+    return out
+
+
+def merge_case(case, t, dtype, *_):
+    adapter = (t["indices"], t["delta"], case["settings"]["scale"], True)
+    return {"merged": paca_weight(t["weight"], [adapter], dtype), "restored": t["weight"]}
+
+
+def adamw_case(case, t, dtype, *_):
+    """Three steps of AdamW with decay towards 0, or towards -column where the case has one."""
+    s = case["settings"]
+    out = {}
+    for name in ("a", "b"):
+        theta = t[f"parameter.{name}"]
+        target = -t[f"column.{name}"] if f"column.{name}" in t else dtype(0)
+        m, v = np.zeros_like(theta), np.zeros_like(theta)
+        for step in range(3):
+            g = t[f"gradient.{step}.{name}"]
+            m = dtype(s["beta1"]) * m + dtype(1 - s["beta1"]) * g
+            v = dtype(s["beta2"]) * v + dtype(1 - s["beta2"]) * g * g
+            unbiased_m = m / dtype(1 - s["beta1"] ** (step + 1))
+            unbiased_v = v / dtype(1 - s["beta2"] ** (step + 1))
+            direction = unbiased_m / (np.sqrt(unbiased_v) + dtype(s["epsilon"]))
+            theta = theta - dtype(s["learningRate"]) * (direction + dtype(s["decay"]) * (theta - target))
+            out[f"step.{step}.{name}"] = theta
+    return out
+
+
+def formula_of(case_id):
+    if case_id == "paca/merge":
+        return merge_case
+    if case_id.startswith(("layers/linear", "paca/linear")):
+        return linear_case
+    return adamw_case if case_id.startswith("optimizers/adam") else None
+
+
+def group(tensors, prefix):
+    return {name[len(prefix) + 1 :]: t for name, t in tensors.items() if name.startswith(prefix + "/")}
+
+
+def as_type(tensors, dtype):
+    return {name: t.astype(dtype) if t.dtype.kind == "f" else t for name, t in tensors.items()}
+
+
+def faults(case, tensors):
+    """What is wrong, in words; nothing if all is well."""
+    formula = formula_of(case["id"])
+    inputs, value, bound, exact = (group(tensors, p) for p in ("input", "value", "bound", "exact"))
+    f64 = formula(case, as_type(inputs, np.float64), np.float64, np.matmul, lambda rows: rows.sum(axis=0))
+    f32 = formula(case, inputs, np.float32, np.matmul, lambda rows: rows.sum(axis=0))
+    in_order = formula(case, inputs, np.float32, sequential_matmul, sequential_sum)
+    if set(f64) != set(value):
+        yield f"outputs {sorted(f64)}, expected {sorted(value)}"
+        return
+    for name, expected in value.items():
+        if not np.allclose(f64[name], expected, rtol=1e-13, atol=1e-14):
+            yield f"{name}: f64 differs by {np.abs(f64[name] - expected).max():.3g}"
+        if f32[name].dtype != np.float32 or not (np.abs(f32[name] - expected) <= bound[name]).all():
+            yield f"{name}: f32 lies outside its bound"
+        if formula is not adamw_case and in_order[name].tobytes() != exact[name].tobytes():
+            yield f"{name}: the bits of the declared order differ"
+
+
+def main():
+    manifest = json.loads((SUITE / "manifest.json").read_text())
+    cases = [c for c in manifest["cases"] if formula_of(c["id"])]
+    failed = 0
+    for case in cases:
+        found = list(faults(case, load_file(SUITE / case["file"])))
+        failed += bool(found)
+        print(f"{'FAILED' if found else 'passed'}  {case['id']}", *found, sep="\n        " if found else "")
+    print(f"{len(cases) - failed} passed, {failed} failed")
+    return 1 if failed or not cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
