@@ -11,7 +11,7 @@ import { train } from '../train/loop.ts';
 import type { SelectionCost } from '../train/select.ts';
 import { initialState, type TrainState } from '../train/step.ts';
 import type { World } from './command.ts';
-import { type Experiment, evaluateBase, evaluateOn, type Prepared, prepare, pretrain } from './experiment.ts';
+import { type Experiment, evaluateBase, evaluateOn, type Prepared, plan, prepare, pretrain } from './experiment.ts';
 import { progressReader } from './progress-reader.ts';
 import { outcomeOf } from './result.ts';
 import type { Settings } from './settings.ts';
@@ -193,6 +193,10 @@ export const compareMethods = async (
   e: Experiment<Spec>,
   contestants: readonly [Settings, ...Settings[]],
 ): Promise<Result<Compared>> => {
+  for (const settings of contestants) {
+    const planned = await plan(e.kernels, settings);
+    if (E.isLeft(planned)) return planned;
+  }
   const progress = progressReader(world);
   const weights = await pretrain(e, contestants[0], progress.step, world.signal);
   progress.end();

@@ -24,8 +24,9 @@ import { constant, cosine, linear, type Schedule, warmUp } from '../optim/schedu
 import { momentum, sgd } from '../optim/sgd.ts';
 import { chain, type Transform } from '../optim/transform.ts';
 import { findSelector, selectors } from '../select/selector.ts';
-import type { PacaError, Result } from '../spec/errors.ts';
+import type { Result } from '../spec/errors.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
+import { type Account, account } from '../train/account.ts';
 import { type Evaluation, evaluateClassifier } from '../train/evaluate.ts';
 import type { HostBatch } from '../train/host-batch.ts';
 import { train } from '../train/loop.ts';
@@ -152,13 +153,14 @@ const treatments =
     return indices === undefined ? { method: 'frozen' } : { method: 'paca', adapters: [{ indices, alpha }] };
   };
 
+/** The columns of the places that the settings name, or null for full fine-tuning. */
 const select = async <T extends Spec>(
-  e: Experiment<T>,
+  { kernels: k, architecture, clock }: Omit<Experiment<T>, 'task'>,
   base: Weights,
   s: Settings,
+  batches: readonly HostBatch[],
 ): Promise<Result<Selected | null>> => {
   if (s.method === 'full') return E.right(null);
-  const { kernels: k, architecture, task, clock } = e;
   const sites = sitesOf(architecture);
   const found = pipe(
     E.Do,
@@ -173,7 +175,6 @@ const select = async <T extends Spec>(
   );
   if (E.isLeft(found)) return found;
   const { selector, paths } = found.right;
-  const train = batcher(task.target.train, { ...s, gradAccumulation: 1 }, architecture.input);
   return selectColumns({
     kernels: k,
     architecture,
@@ -183,21 +184,20 @@ const select = async <T extends Spec>(
     rank: s.rank,
     seed: s.selectSeed,
     loss: lossOf(k),
-    batches: Array.from({ length: s.calibrationBatches }, (_, i) => train(i)).flat(),
+    batches,
     clock,
   });
 };
 
-/** Chooses the columns and puts model and optimizer together. */
-export const prepare = async <T extends Spec>(
-  e: Experiment<T>,
+/** Model, loss and optimizer of a method, over a base. */
+const assemble = <T extends Spec>(
+  k: Kernels<T>,
   base: Weights,
+  selected: Selected | null,
   s: Settings,
-): Promise<Result<Prepared<T>>> => {
-  const { kernels: k, architecture } = e;
-  const selected = await select(e, base, s);
-  if (E.isLeft(selected)) return selected;
-  const treatmentOf = treatments(selected.right, s);
+): Result<Problem<T, unknown>> => {
+  const architecture = architectureOf(s);
+  const treatmentOf = treatments(selected, s);
   return pipe(
     E.Do,
     E.bind('model', () => buildModel(k, architecture, base, treatmentOf)),
@@ -207,12 +207,51 @@ export const prepare = async <T extends Spec>(
         : E.right(null),
     ),
     E.map(({ model, target }) => ({
-      problem: { kernels: k, model, loss: lossOf(k), optimizer: optimizerOf(k, s, target), seed: s.seed },
+      kernels: k,
       model,
-      selected: selected.right,
-      batchAt: batcher(e.task.target.train, s, architecture.input),
+      loss: lossOf(k),
+      optimizer: optimizerOf(k, s, target),
+      seed: s.seed,
     })),
-    E.mapLeft((error: PacaError) => error),
+  );
+};
+
+/** Chooses the columns and puts model and optimizer together. */
+export const prepare = async <T extends Spec>(
+  e: Experiment<T>,
+  base: Weights,
+  s: Settings,
+): Promise<Result<Prepared<T>>> => {
+  const calibration = batcher(e.task.target.train, { ...s, gradAccumulation: 1 }, e.architecture.input);
+  const batches = Array.from({ length: s.calibrationBatches }, (_, i) => calibration(i)).flat();
+  const selected = await select(e, base, s, batches);
+  if (E.isLeft(selected)) return selected;
+  return pipe(
+    assemble(e.kernels, base, selected.right, s),
+    E.map((problem) => ({
+      problem,
+      model: problem.model,
+      selected: selected.right,
+      batchAt: batcher(e.task.target.train, s, e.architecture.input),
+    })),
+  );
+};
+
+/**
+ * The bytes of a run, from shapes alone, on freshly drawn weights with any r columns. Finds whatever is wrong with the
+ * settings before anything is trained or written.
+ */
+export const plan = async <T extends Spec>(k: Kernels<T>, s: Settings): Promise<Result<Account>> => {
+  const architecture = architectureOf(s);
+  const weights = initialWeights(architecture, rngFromSeed(s.seed));
+  const e = { kernels: k, architecture, clock: () => 0 };
+  const selected = await select(e, weights, { ...s, select: 'random' }, []);
+  if (E.isLeft(selected)) return selected;
+  return k.scope(() =>
+    pipe(
+      assemble(k, weights, selected.right, s),
+      E.map((problem) => account(problem, { dtype: k.float, shape: [s.batchSize, ...architecture.input] })),
+    ),
   );
 };
 

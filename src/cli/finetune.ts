@@ -10,7 +10,7 @@ import { openBackend } from './backend.ts';
 import { type Command, type ExitCode, printJson, type World } from './command.ts';
 import { type FinetuneInput, finetuneKeys, parseFinetune } from './config.ts';
 import { loadDigits } from './digits.ts';
-import { architectureOf } from './experiment.ts';
+import { architectureOf, plan } from './experiment.ts';
 import { formatPercent } from './format.ts';
 import { readBytes } from './package-root.ts';
 import { claimFolder } from './run-folder.ts';
@@ -51,6 +51,11 @@ const open = (
     TE.Do,
     TE.bind('folder', () => TE.fromEither(folderOf(args, settings))),
     TE.bind('backend', () => () => openBackend(input)),
+    TE.chainFirst(
+      ({ backend }) =>
+        () =>
+          plan(backend.kernels, settings),
+    ),
     TE.bind('task', () => () => loadDigits(settings)),
     TE.bind('identity', () => TE.fromTask(() => runIdentity(settings))),
     TE.let('store', ({ folder }) => nodeStore(folder)),
@@ -68,6 +73,23 @@ const open = (
       identity,
       close: backend.dispose,
     })),
+  );
+};
+
+/** Every setting, and the bytes that the run would need beside the data; nothing runs and nothing is written. */
+const dryRun = (world: World, input: FinetuneInput): TE.TaskEither<PacaError, ExitCode> => {
+  const settings = settingsOf(input);
+  return pipe(
+    () => openBackend(input),
+    TE.chain(
+      ({ kernels }) =>
+        () =>
+          plan(kernels, settings),
+    ),
+    TE.map((bytes): ExitCode => {
+      printJson(world, { settings, bytes });
+      return 0;
+    }),
   );
 };
 
@@ -90,10 +112,7 @@ export const finetune: Command = {
     return pipe(
       readInput(args),
       TE.chain((input): TE.TaskEither<PacaError, ExitCode> => {
-        if (args.values.dryRun === true) {
-          printJson(world, settingsOf(input));
-          return TE.right(0);
-        }
+        if (args.values.dryRun === true) return dryRun(world, input);
         return pipe(
           open(world, args, input),
           TE.chain((session) => async () => {

@@ -8,6 +8,7 @@ import type { Weights } from '../models/model.ts';
 import type { PacaError, Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { resume, type TrainEvent, train } from '../train/loop.ts';
+import type { SelectionCost } from '../train/select.ts';
 import type { TrainState } from '../train/step.ts';
 import type { World } from './command.ts';
 import { type Experiment, evaluateOn, type Prepared, prepare, pretrain } from './experiment.ts';
@@ -35,6 +36,8 @@ export interface RunResult {
   readonly loss: number;
   readonly metric: { readonly accuracy: number };
   readonly adapter: string;
+  /** What choosing the columns cost; null for full fine-tuning. */
+  readonly selection: SelectionCost | null;
   readonly digest: string;
 }
 
@@ -150,7 +153,8 @@ const finish = (session: Session, prepared: Prepared<Spec>, state: TrainState<Sp
       const { test } = experiment.task.target;
       const { loss, accuracy } = await evaluateOn(experiment, prepared.model, state.params, test);
       const adapter = resolve(folder, 'adapter');
-      return E.right({ run: folder, steps: state.step, loss, metric: { accuracy }, adapter, digest });
+      const selection = prepared.selected?.cost ?? null;
+      return E.right({ run: folder, steps: state.step, loss, metric: { accuracy }, adapter, selection, digest });
     }),
   );
 };

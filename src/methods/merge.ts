@@ -56,6 +56,7 @@ const slices = ({ shape, axis }: ColumnView, count: number): Shape => shape.map(
 /** The weight as it was before the merge. */
 export const unmergePaca = <T extends Spec>(k: Kernels<T>, operation: Operation, { weight, saved }: Merged<T>): T =>
   k.scope(() => {
+    if (saved.columns.length === 0) return k.cast(weight, weight.dtype);
     const view = columnView(operation);
     const isSaved = Float32Array.from({ length: view.columns }, (_, j) => (saved.columns.includes(j) ? 1 : 0));
     const position = Int32Array.from({ length: view.columns }, (_, j) => Math.max(saved.columns.indexOf(j), 0));

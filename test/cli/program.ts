@@ -1,0 +1,90 @@
+/** The program, called in this process with a world of its own, or as a process. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as E from 'fp-ts/lib/Either.js';
+import { afterAll } from 'vitest';
+import { parseArguments } from '../../src/cli/args.ts';
+import type { Command, World } from '../../src/cli/command.ts';
+import { compare } from '../../src/cli/compare.ts';
+import { doctor } from '../../src/cli/doctor.ts';
+import { finetune } from '../../src/cli/finetune.ts';
+import { vectors } from '../../src/cli/vectors.ts';
+import type { PacaError } from '../../src/spec/errors.ts';
+
+const commands: Readonly<Record<string, Command>> = { doctor, vectors, finetune, compare };
+
+export interface Called {
+  readonly output: string;
+  readonly code: number | null;
+  readonly error: PacaError | null;
+}
+
+/** Runs a command in this process. */
+export const call = async (
+  argv: readonly string[],
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Called> => {
+  const [name = '', ...rest] = argv;
+  const command = commands[name]!;
+  let output = '';
+  const world: World = {
+    print: (text) => {
+      output += text;
+    },
+    terminal: { write: () => true },
+    columns: undefined,
+    clock: () => performance.now(),
+    signal,
+  };
+  const args = parseArguments(rest, command);
+  if (E.isLeft(args)) return { output, code: null, error: args.left };
+  const result = await command.run(world, args.right);
+  return E.isLeft(result) ? { output, code: null, error: result.left } : { output, code: result.right, error: null };
+};
+
+const here = dirname(fileURLToPath(import.meta.url));
+const main = join(here, '..', '..', 'src', 'cli', 'main.ts');
+const loader = join(here, '..', 'io', 'typescript-loader.mjs');
+
+const command = (argv: readonly string[]): readonly [string, readonly string[]] => {
+  const { Deno } = globalThis as { Deno?: { execPath: () => string } };
+  return Deno === undefined
+    ? [process.execPath, ['--no-warnings', '--import', loader, main, ...argv]]
+    : [Deno.execPath(), ['run', '-A', main, ...argv]];
+};
+
+export interface Process {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
+}
+
+/** Starts the program as a process of its own. */
+export const start = (argv: readonly string[]): Process => {
+  const [program, args] = command(argv);
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.on('data', (text) => {
+    stderr += text;
+  });
+  const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+  return { child, ended };
+};
+
+/** A folder that goes when the tests of the file end. */
+export const temporaryFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'paca-cli-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+};
+
+/** Settings with which a run takes a moment. */
+export const quick: readonly string[] =
+  '--steps 12 --pretrain-steps 10 --eval-every 5 --checkpoint-every 4 --rank 4'.split(' ');
