@@ -23,7 +23,16 @@ export type { AveragePoolKernels, MaxPoolKernels } from './core/derived/pooling.
 export { type Bounded, errorBounds } from './core/error-bound.ts';
 export { derive, type Fused, type FusedKernels, type Kernels, kernels } from './core/fused.ts';
 export { type AnyLayer, andThen, anyLayer, fork, type Layer, recompute, residualAdd } from './core/layer.ts';
-export { LANES, type Layout, type MemoryUse, type Operand, type Ops, outputLength, type Window } from './core/ops.ts';
+export {
+  LANES,
+  type Layout,
+  type MemoryUse,
+  type Operand,
+  type Ops,
+  outputLength,
+  type Scope,
+  type Window,
+} from './core/ops.ts';
 export { normals, permutation, type Rng, rngFromSeed, splitRng, uniform, uniforms } from './core/rng.ts';
 export { leafPaths, leaves, mapTree, type None, none, overlay, type SlotTree, type Tree } from './core/tree.ts';
 // Data
@@ -37,13 +46,25 @@ export { type Files, memoryStore, type Store } from './io/store.ts';
 export { gelu, type Pointwise, relu, silu, tanh } from './layers/activations.ts';
 export { type Conv2dConfig, conv2d, convolution, frozenConv2d, imageSize } from './layers/conv2d.ts';
 export { type DropoutConfig, dropout } from './layers/dropout.ts';
-export { type EmbeddingConfig, type EmbeddingParams, embedding, frozenEmbedding } from './layers/embedding.ts';
+export {
+  type EmbeddingConfig,
+  type EmbeddingParams,
+  type EmbeddingResidual,
+  embedding,
+  frozenEmbedding,
+} from './layers/embedding.ts';
 export { flatten } from './layers/flatten.ts';
-export { frozenLayerNorm, type LayerNormParams, layerNorm } from './layers/layer-norm.ts';
-export { type Affine, frozenLinear, type LinearConfig, linear } from './layers/linear.ts';
+export { frozenLayerNorm, type LayerNormParams, type LayerNormResidual, layerNorm } from './layers/layer-norm.ts';
+export { type Affine, frozenLinear, type InputResidual, type LinearConfig, linear } from './layers/linear.ts';
 export { crossEntropy, type Loss, meanSquaredError, type Targets as LossTargets } from './layers/losses.ts';
 export { averagePool, maxPool, type PoolingConfig, pooling } from './layers/pooling.ts';
-export { frozenRmsNorm, type NormConfig, type RmsNormParams, rmsNorm } from './layers/rms-norm.ts';
+export {
+  frozenRmsNorm,
+  type NormConfig,
+  type RmsNormParams,
+  type RmsNormResidual,
+  rmsNorm,
+} from './layers/rms-norm.ts';
 // Methods
 export {
   adapt,
@@ -125,7 +146,11 @@ export {
 // What things are
 export type { DType, FloatType, HostArrays } from './spec/dtype.ts';
 export { bytesPerElement, hostArray } from './spec/dtype.ts';
+export { ERF32 } from './spec/elementary/erf.ts';
+export { EXP32 } from './spec/elementary/exp.ts';
 export { type Elementary, elementary32, elementary64, ulpBound } from './spec/elementary/index.ts';
+export { LOG32 } from './spec/elementary/log.ts';
+export { TANH32 } from './spec/elementary/tanh.ts';
 export { type ErrorTag, orThrow, type PacaError, type Result, showError } from './spec/errors.ts';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './spec/float16.ts';
 export {

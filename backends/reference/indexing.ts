@@ -23,7 +23,8 @@ const inRange = (index: number, length: number): number =>
 const resolveShape = (x: Tensor, shape: Shape): Shape => {
   const known = sizeOf(shape.filter((d) => d !== -1));
   const resolved = shape.map((d) => (d === -1 ? (known === 0 ? 0 : sizeOf(x.shape) / known) : d));
-  if (sizeOf(resolved) !== sizeOf(x.shape)) defect(`reshape of ${showSpec(x)} to [${shape}]`);
+  if (sizeOf(resolved) !== sizeOf(x.shape) || !resolved.every(Number.isInteger))
+    defect(`reshape of ${showSpec(x)} to [${shape}]`);
   return resolved;
 };
 

@@ -5,7 +5,7 @@ import { type Command, printJson } from './command.ts';
 import { renderTable } from './table.ts';
 
 /** The runtime that this runs in, with its version. */
-export const runtimeName = (): string => {
+const runtimeName = (): string => {
   const { Deno } = globalThis as { Deno?: { version: { deno: string } } };
   return Deno === undefined ? `node ${process.versions.node}` : `deno ${Deno.version.deno}`;
 };

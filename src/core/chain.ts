@@ -4,10 +4,9 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { type AnyLayer, andThen } from './layer.ts';
-import type { Ops } from './ops.ts';
+import type { Scope } from './ops.ts';
 import type { SlotTree, Tree } from './tree.ts';
 
-type Scope = Pick<Ops<never>, 'scope'>;
 type Entries<T> = { readonly [name: string]: Tree<T> };
 
 export const chain = <T>(o: Scope, steps: readonly (readonly [name: string, layer: AnyLayer<T>])[]): AnyLayer<T> =>

@@ -9,7 +9,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { orThrow, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
-import type { Ops } from './ops.ts';
+import type { Ops, Scope } from './ops.ts';
 import { hasLeaves, isLeaf, type SlotTree, type Tree } from './tree.ts';
 
 /**
@@ -27,8 +27,6 @@ export interface Layer<P, G, X, Y, R> {
   /** What `forward` will keep, known before anything runs; for an input that `output` accepts. */
   readonly residual: (x: SlotTree) => SlotTree;
 }
-
-type Scope = Pick<Ops<never>, 'scope'>;
 
 /** First f, then g. What f hands to g is released as soon as g has read it, unless a residual holds it. */
 export const andThen = <P, Q, G, H, X, Y, Z, R, S>(

@@ -124,6 +124,9 @@ export interface Ops<T extends Spec> {
   readonly fold: (columns: T, window: Window, shape: Shape) => T;
 }
 
+/** All that a combinator of layers needs of a backend. */
+export type Scope = Pick<Ops<never>, 'scope'>;
+
 /** Length of one axis after a sliding window. */
 export const outputLength = (input: number, window: Window, axis: 0 | 1): number =>
   Math.floor(

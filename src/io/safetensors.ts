@@ -112,7 +112,7 @@ export const encodeSafetensors = (
 
 /**
  * The tensors and metadata in the bytes of a whole file; all data are copied. `where` names the file in errors.
- * FileError as in {@link readHeader}.
+ * FileError as in `readHeader`.
  */
 export const decodeSafetensors = (bytes: Uint8Array, where: string): Result<Safetensors> =>
   pipe(

@@ -204,3 +204,5 @@ export const nodeStore = (root: string, fs: FileSystem = realFileSystem): Store 
     listGroups: () => listed('groups'),
   };
 };
+
+export type { FileSystem };

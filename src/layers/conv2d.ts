@@ -13,7 +13,7 @@ import type { None, SlotTree } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { type Slot, type Spec, showSpec } from '../spec/tensor.ts';
 import { checkImages, fresh } from './checks.ts';
-import type { Affine } from './linear.ts';
+import type { Affine, InputResidual } from './linear.ts';
 import { type Formulas, frozen, keepingNothing, trained } from './parametric.ts';
 
 export interface Conv2dConfig extends ConvGeometry {
@@ -68,16 +68,12 @@ export const conv2dOutput =
       E.map((s) => fresh(s, 'conv2d', [s.shape[0] ?? 0, config.out, ...imageSize(config)])),
     );
 
-interface Residual<T> {
-  readonly x: T;
-}
-
 const inputGradient =
   <T extends Spec>(k: Kernels<T>, config: Conv2dConfig) =>
   ({ weight }: Affine<T>, dy: T): T =>
     k.conv2d.inputGradient(dy, weight, geometryOf(config), config.height, config.width);
 
-const formulas = <T extends Spec>(k: Kernels<T>, config: Conv2dConfig): Formulas<T, Affine<T>, Residual<T>> => ({
+const formulas = <T extends Spec>(k: Kernels<T>, config: Conv2dConfig): Formulas<T, Affine<T>, InputResidual<T>> => ({
   forward: ({ weight, bias }, x) => [k.conv2d.forward(x, weight, bias ?? null, geometryOf(config)), { x }],
   inputGradient: (p, _, dy) => inputGradient(k, config)(p, dy),
   gradient: ({ bias }, { x }, dy) => ({
@@ -91,7 +87,7 @@ const formulas = <T extends Spec>(k: Kernels<T>, config: Conv2dConfig): Formulas
 export const conv2d = <T extends Spec>(
   k: Kernels<T>,
   config: Conv2dConfig,
-): Layer<Affine<T>, Affine<T>, T, T, Residual<T>> => trained(formulas(k, config));
+): Layer<Affine<T>, Affine<T>, T, T, InputResidual<T>> => trained(formulas(k, config));
 
 export const frozenConv2d = <T extends Spec>(k: Kernels<T>, config: Conv2dConfig): Layer<Affine<T>, None, T, T, None> =>
   frozen(keepingNothing(formulas(k, config), inputGradient(k, config)));

@@ -21,7 +21,7 @@ export interface EmbeddingParams<T> {
   readonly weight: T;
 }
 
-interface Residual<T> {
+export interface EmbeddingResidual<T> {
   readonly ids: T;
 }
 
@@ -41,7 +41,7 @@ const inputGradient =
 const formulas = <T extends Spec>(
   k: Kernels<T>,
   config: EmbeddingConfig,
-): Formulas<T, EmbeddingParams<T>, Residual<T>> => ({
+): Formulas<T, EmbeddingParams<T>, EmbeddingResidual<T>> => ({
   forward: ({ weight }, ids) => [k.embedding.forward(ids, weight), { ids }],
   inputGradient: (p, _, dy) => inputGradient(k)(p, dy),
   gradient: (_, { ids }, dy) => ({ weight: k.embedding.weightGradient(dy, ids, config.rows) }),
@@ -52,7 +52,7 @@ const formulas = <T extends Spec>(
 export const embedding = <T extends Spec>(
   k: Kernels<T>,
   config: EmbeddingConfig,
-): Layer<EmbeddingParams<T>, EmbeddingParams<T>, T, T, Residual<T>> => trained(formulas(k, config));
+): Layer<EmbeddingParams<T>, EmbeddingParams<T>, T, T, EmbeddingResidual<T>> => trained(formulas(k, config));
 
 export const frozenEmbedding = <T extends Spec>(
   k: Kernels<T>,

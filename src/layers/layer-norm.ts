@@ -17,7 +17,7 @@ export interface LayerNormParams<T> {
   readonly bias: T;
 }
 
-interface Residual<T> {
+export interface LayerNormResidual<T> {
   readonly x: T;
   readonly mean: T;
   readonly inverse: T;
@@ -26,7 +26,7 @@ interface Residual<T> {
 const formulas = <T extends Spec>(
   k: Kernels<T>,
   { width, epsilon }: NormConfig,
-): Formulas<T, LayerNormParams<T>, Residual<T>> => ({
+): Formulas<T, LayerNormParams<T>, LayerNormResidual<T>> => ({
   forward: ({ weight, bias }, x) => {
     const [y, mean, inverse] = k.layerNorm.forward(x, weight, bias, epsilon);
     return [y, { x, mean, inverse }];
@@ -50,9 +50,9 @@ const formulas = <T extends Spec>(
 export const layerNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<LayerNormParams<T>, LayerNormParams<T>, T, T, Residual<T>> => trained(formulas(k, config));
+): Layer<LayerNormParams<T>, LayerNormParams<T>, T, T, LayerNormResidual<T>> => trained(formulas(k, config));
 
 export const frozenLayerNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<LayerNormParams<T>, None, T, T, Residual<T>> => frozen(formulas(k, config));
+): Layer<LayerNormParams<T>, None, T, T, LayerNormResidual<T>> => frozen(formulas(k, config));

@@ -32,7 +32,8 @@ export const linearOutput =
       E.map((s) => fresh(s, 'linear', withWidth(s, out))),
     );
 
-interface Residual<T> {
+/** Full training keeps its whole input. */
+export interface InputResidual<T> {
   readonly x: T;
 }
 
@@ -41,7 +42,7 @@ const inputGradient =
   ({ weight }: Affine<T>, dy: T): T =>
     k.linear.inputGradient(dy, weight);
 
-const formulas = <T extends Spec>(k: Kernels<T>, config: LinearConfig): Formulas<T, Affine<T>, Residual<T>> => ({
+const formulas = <T extends Spec>(k: Kernels<T>, config: LinearConfig): Formulas<T, Affine<T>, InputResidual<T>> => ({
   forward: ({ weight, bias }, x) => [k.linear.forward(x, weight, bias ?? null), { x }],
   inputGradient: (p, _, dy) => inputGradient(k)(p, dy),
   gradient: ({ bias }, { x }, dy) => ({
@@ -55,7 +56,7 @@ const formulas = <T extends Spec>(k: Kernels<T>, config: LinearConfig): Formulas
 export const linear = <T extends Spec>(
   k: Kernels<T>,
   config: LinearConfig,
-): Layer<Affine<T>, Affine<T>, T, T, Residual<T>> => trained(formulas(k, config));
+): Layer<Affine<T>, Affine<T>, T, T, InputResidual<T>> => trained(formulas(k, config));
 
 export const frozenLinear = <T extends Spec>(k: Kernels<T>, config: LinearConfig): Layer<Affine<T>, None, T, T, None> =>
   frozen(keepingNothing(formulas(k, config), inputGradient(k)));

@@ -20,7 +20,7 @@ export interface RmsNormParams<T> {
   readonly weight: T;
 }
 
-interface Residual<T> {
+export interface RmsNormResidual<T> {
   readonly x: T;
   readonly inverse: T;
 }
@@ -31,7 +31,7 @@ export const rowStatistic = (x: Slot, name: string): Slot => fresh(x, name, x.sh
 const formulas = <T extends Spec>(
   k: Kernels<T>,
   { width, epsilon }: NormConfig,
-): Formulas<T, RmsNormParams<T>, Residual<T>> => ({
+): Formulas<T, RmsNormParams<T>, RmsNormResidual<T>> => ({
   forward: ({ weight }, x) => {
     const [y, inverse] = k.rmsNorm.forward(x, weight, epsilon);
     return [y, { x, inverse }];
@@ -49,9 +49,9 @@ const formulas = <T extends Spec>(
 export const rmsNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<RmsNormParams<T>, RmsNormParams<T>, T, T, Residual<T>> => trained(formulas(k, config));
+): Layer<RmsNormParams<T>, RmsNormParams<T>, T, T, RmsNormResidual<T>> => trained(formulas(k, config));
 
 export const frozenRmsNorm = <T extends Spec>(
   k: Kernels<T>,
   config: NormConfig,
-): Layer<RmsNormParams<T>, None, T, T, Residual<T>> => frozen(formulas(k, config));
+): Layer<RmsNormParams<T>, None, T, T, RmsNormResidual<T>> => frozen(formulas(k, config));

@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { bytesPerElement, type DType, hostArray } from '../../src/spec/dtype.ts';
 import { type HostTensor, sizeOf } from '../../src/spec/tensor.ts';
 
-export const allDTypes: readonly DType[] = ['f64', 'f32', 'f16', 'bf16', 'i64', 'i32', 'u8'];
+const allDTypes: readonly DType[] = ['f64', 'f32', 'f16', 'bf16', 'i64', 'i32', 'u8'];
 
 /** Any element type, rank 0 to 4, axes of 0 to 4 and any bits, so scalars, empty tensors and NaN payloads too. */
-export const anyTensor: fc.Arbitrary<HostTensor> = fc
+const anyTensor: fc.Arbitrary<HostTensor> = fc
   .record({ dtype: fc.constantFrom(...allDTypes), shape: fc.array(fc.nat(4), { maxLength: 4 }) })
   .chain(({ dtype, shape }) => {
     const length = sizeOf(shape) * bytesPerElement(dtype);
@@ -30,7 +30,7 @@ const awkwardNames = [
   ' ',
 ];
 
-export const anyText: fc.Arbitrary<string> = fc.oneof(
+const anyText: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom(...awkwardNames),
   fc.string({ unit: 'binary', maxLength: 8 }),
 );

@@ -9,7 +9,7 @@ import type { HostTensor } from '../../src/spec/tensor.ts';
 import type { ReadFile } from '../../src/vectors/verify.ts';
 
 export const vectorsFolder: string = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'vectors');
-export const suiteFolder: string = join(vectorsFolder, 'v1');
+const suiteFolder: string = join(vectorsFolder, 'v1');
 
 export const suiteFile = (name: string): Uint8Array => new Uint8Array(readFileSync(join(suiteFolder, name)));
 

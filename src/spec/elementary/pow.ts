@@ -22,7 +22,7 @@ const FROM_SEVENTH: readonly number[] = [1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15, 1
  * log(x) for finite x > 0, relative error below 2^−68. As in log.ts, log(m) = 2·artanh(s) for s = (m − 1)/(m + 1);
  * artanh(s) = s + s·z·(1/3 + z·(1/5 + z·T(z))), where only T is small enough for plain f64.
  */
-export const logDoubleDouble = (x: number): DoubleDouble => {
+const logDoubleDouble = (x: number): DoubleDouble => {
   const k = centredExponent(x);
   const m = scale(x, -k);
   const s = divide(m - 1, twoSum(1, m));
