@@ -1,7 +1,7 @@
 /** What a command is, and what it is given of the world. */
 import type { Result } from '../spec/errors.ts';
 import type { Arguments } from './args.ts';
-import type { ProgressWriter } from './progress.ts';
+import type { ProgressWriter } from './show/progress.ts';
 
 /** Done, a check failed, wrong usage or input. */
 export type ExitCode = 0 | 1 | 2;

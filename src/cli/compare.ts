@@ -4,32 +4,20 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import { nodeStore } from '../io/store-node.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
-import { type Arguments, parseConfigFile } from './args.ts';
+
 import { openBackend } from './backend.ts';
 import { type Command, type ExitCode, printJson, type World } from './command.ts';
-import { type CompareInput, compareKeys, parseCompare } from './config.ts';
-import { type Compared, compareMethods, type Row } from './contest.ts';
-import { loadDigits } from './digits.ts';
-import { architectureOf, type Experiment } from './experiment.ts';
-import { formatBytes, formatCount, formatMs, formatPercent } from './format.ts';
-import { readBytes } from './package-root.ts';
-import { type Settings, settingsOf } from './settings.ts';
-import { lineChart } from './svg.ts';
-import { renderTable } from './table.ts';
+import { compareKeys, parseCompare } from './digits/config.ts';
+import { type Compared, compareMethods, type Row } from './digits/contest.ts';
+import { loadDigits } from './digits/data.ts';
+import { architectureOf, type Experiment } from './digits/experiment.ts';
+import { type CompareInput, type Settings, settingsOf } from './digits/settings.ts';
+import { readInput } from './input.ts';
+import { formatBytes, formatCount, formatMs, formatPercent } from './show/format.ts';
+import { lineChart } from './show/svg.ts';
+import { renderTable } from './show/table.ts';
 
 const FOLDER = 'runs';
-
-const readInput = ({ positionals, values }: Arguments): TE.TaskEither<PacaError, CompareInput> => {
-  const flags = Object.fromEntries(Object.entries(values).filter(([key]) => compareKeys.includes(key)));
-  const [path, ...rest] = positionals;
-  if (rest.length > 0) return TE.fromEither(fail('ConfigError', 'one config file', rest.join(' '), 'compare'));
-  if (path === undefined) return TE.fromEither(parseCompare(flags, 'arguments'));
-  return pipe(
-    () => readBytes(path),
-    TE.chainEitherK((bytes) => parseConfigFile(new TextDecoder().decode(bytes), path)),
-    TE.chainEitherK((file) => parseCompare({ ...file, ...flags }, path)),
-  );
-};
 
 /** The settings of every row: each method, PaCA once for each selection. */
 const contestants = ({
@@ -72,6 +60,7 @@ const chartOf = ({ rows, curves }: Compared, { task, model, steps }: Settings): 
     title: `${task}, ${model}: validation loss over ${steps} steps`,
     xLabel: 'step',
     yLabel: 'cross-entropy (nats)',
+    logY: true,
     series: rows.map((row, i) => ({ name: nameOf(row), points: curves[i] ?? [], dashed: row.method === 'full' })),
   });
 
@@ -127,7 +116,7 @@ export const compare: Command = {
   switches: ['json'],
   run: (world, args) =>
     pipe(
-      readInput(args),
+      readInput(args, compareKeys, parseCompare),
       TE.chain((input) => () => compareAll(world, input, args.values.json === true)),
     )(),
 };

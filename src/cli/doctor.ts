@@ -2,7 +2,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { backendName, inspectBackends } from '../../backends/resolve.ts';
 import { type Command, printJson } from './command.ts';
-import { renderTable } from './table.ts';
+import { renderTable } from './show/table.ts';
 
 /** The runtime that this runs in, with its version. */
 const runtimeName = (): string => {

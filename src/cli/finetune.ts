@@ -5,35 +5,21 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { nodeStore } from '../io/store-node.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
-import { type Arguments, parseConfigFile } from './args.ts';
+import type { Arguments } from './args.ts';
 import { openBackend } from './backend.ts';
 import { type Command, type ExitCode, printJson, type World } from './command.ts';
-import { type FinetuneInput, finetuneKeys, parseFinetune } from './config.ts';
-import { loadDigits } from './digits.ts';
-import { architectureOf, plan } from './experiment.ts';
-import { formatPercent } from './format.ts';
-import { readBytes } from './package-root.ts';
-import { claimFolder } from './run-folder.ts';
-import { type RunResult, runSession, type Session } from './session.ts';
-import { runIdentity, type Settings, settingsOf } from './settings.ts';
+import { finetuneKeys, parseFinetune } from './digits/config.ts';
+import { loadDigits } from './digits/data.ts';
+import { architectureOf, plan } from './digits/experiment.ts';
+import { claimFolder } from './digits/run-folder.ts';
+import { type RunResult, runSession, type Session } from './digits/session.ts';
+import { type FinetuneInput, runIdentity, type Settings, settingsOf } from './digits/settings.ts';
+import { readInput } from './input.ts';
+import { formatPercent } from './show/format.ts';
 
 /** Flags that are not settings of the run. */
 const ownKeys = ['run'];
 const switches = ['json', 'resume', 'dryRun'];
-
-/** The config of the file, if there is one, with the flags over it. */
-const readInput = ({ positionals, values }: Arguments): TE.TaskEither<PacaError, FinetuneInput> => {
-  const flags = Object.fromEntries(Object.entries(values).filter(([key]) => finetuneKeys.includes(key)));
-  const [path, ...rest] = positionals;
-  if (rest.length > 0)
-    return TE.left({ tag: 'ConfigError', expected: 'one config file', came: rest.join(' '), where: 'finetune' });
-  if (path === undefined) return TE.fromEither(parseFinetune(flags, 'arguments'));
-  return pipe(
-    () => readBytes(path),
-    TE.chainEitherK((bytes) => parseConfigFile(new TextDecoder().decode(bytes), path)),
-    TE.chainEitherK((file) => parseFinetune({ ...file, ...flags }, path)),
-  );
-};
 
 /** `runs/digits-mlp-paca`, unless another folder is named. */
 const folderOf = ({ values }: Arguments, { task, model, method }: Settings): Result<string> => {
@@ -110,7 +96,7 @@ export const finetune: Command = {
   run: (world, args) => {
     const json = args.values.json === true;
     return pipe(
-      readInput(args),
+      readInput(args, finetuneKeys, parseFinetune),
       TE.chain((input): TE.TaskEither<PacaError, ExitCode> => {
         if (args.values.dryRun === true) return dryRun(world, input);
         return pipe(

@@ -21,7 +21,7 @@ export const sameTensor = (a: HostTensor, b: HostTensor): boolean =>
 type Reader<T extends Spec> = Pick<Kernels<T>, 'toHost'>;
 
 /** The leaves of two trees have the same bits, in order, however they are nested. */
-export const sameLeaves = async <T extends Spec>(k: Reader<T>, a: Tree<T>, b: Tree<T>): Promise<boolean> => {
+const sameLeaves = async <T extends Spec>(k: Reader<T>, a: Tree<T>, b: Tree<T>): Promise<boolean> => {
   const [left, right] = await Promise.all([a, b].map((tree) => Promise.all(leaves(tree).map(k.toHost))));
   return left!.length === right!.length && left!.every((x, i) => sameTensor(x, right![i]!));
 };

@@ -40,7 +40,7 @@ describe('paca finetune refuses', () => {
     ['an unknown backend', ['--backend', 'cuda'], "'cuda'", 'backend'],
     ['a backend that is planned', ['--backend', 'webgpu'], 'planned', 'backend'],
     ['threads that the backend has not', ['--threads', '2'], '2', 'threads'],
-    ['two config files', ['a.yaml', 'b.yaml'], 'b.yaml', 'finetune'],
+    ['two config files', ['a.yaml', 'b.yaml'], 'b.yaml', 'arguments'],
     ['a config file that is not there', [join(folder, 'none.yaml')], 'ENOENT', 'none.yaml'],
     ['nothing to resume', ['--resume'], 'none', 'never'],
   ])('%s', async (_, flags, came, where) => {

@@ -10,8 +10,8 @@ import {
   progressLine,
   showProgress,
   startProgress,
-} from '../../src/cli/progress.ts';
-import { displayWidth } from '../../src/cli/table.ts';
+} from '../../src/cli/show/progress.ts';
+import { displayWidth } from '../../src/cli/show/table.ts';
 
 const clear = '\r\u001b[2K';
 

@@ -3,8 +3,8 @@
  */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type LineChart, lineChart, type Series } from '../../src/cli/svg.ts';
-import { linearAxis, logAxis } from '../../src/cli/ticks.ts';
+import { type LineChart, lineChart, type Series } from '../../src/cli/show/svg.ts';
+import { linearAxis, logAxis } from '../../src/cli/show/ticks.ts';
 
 const chart = (series: readonly Series[], more: Partial<LineChart> = {}): string =>
   lineChart({ title: 'Loss', xLabel: 'step', yLabel: 'loss (nats)', series, ...more });

@@ -3,8 +3,8 @@
  */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatCount, formatMs, formatPercent } from '../../src/cli/format.ts';
-import { type Column, displayWidth, renderTable, shorten } from '../../src/cli/table.ts';
+import { formatBytes, formatCount, formatMs, formatPercent } from '../../src/cli/show/format.ts';
+import { type Column, displayWidth, renderTable, shorten } from '../../src/cli/show/table.ts';
 
 const table = (...lines: readonly string[]): string => lines.join('\n');
 

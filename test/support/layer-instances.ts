@@ -2,14 +2,14 @@
 import { chain } from '../../src/core/chain.ts';
 import type { Kernels } from '../../src/core/fused.ts';
 import type { Point, TreeLayer } from '../../src/core/laws.ts';
-import { andThen, anyLayer, fork, recompute, residualAdd } from '../../src/core/layer.ts';
+import { type AnyLayer, andThen, anyLayer, fork, recompute, residualAdd } from '../../src/core/layer.ts';
 import { mapTree, type Tree } from '../../src/core/tree.ts';
 import { gelu, tanh } from '../../src/layers/activations.ts';
 import { type Conv2dConfig, conv2d, frozenConv2d } from '../../src/layers/conv2d.ts';
-import { frozenLinear, linear } from '../../src/layers/linear.ts';
+import { type Affine, frozenLinear, linear } from '../../src/layers/linear.ts';
 import { columnView, deltaShape, type Operation, weightShape } from '../../src/methods/operation.ts';
 import { type PacaAdapterConfig, pacaConv2d, pacaLinear } from '../../src/methods/paca.ts';
-import type { HostTensor, Shape, Spec } from '../../src/spec/tensor.ts';
+import type { HostTensor, HostTensorOf, Shape, Spec } from '../../src/spec/tensor.ts';
 import { ints, normal } from './tensors.ts';
 
 export interface Instance {
@@ -20,6 +20,9 @@ export interface Instance {
 
 /** Forgets a layer's types, its output's too. */
 export const asTree = <T>(layer: unknown): TreeLayer<T> => layer as TreeLayer<T>;
+
+/** A layer of the table whose output is one tensor. */
+const tensorLayer = <T>(layer: TreeLayer<T>): AnyLayer<T> => layer as unknown as AnyLayer<T>;
 
 /** Parameters that are the same tree on every backend. */
 export const onBackend =
@@ -33,7 +36,13 @@ export const pointOf = <T extends Spec>(k: Kernels<T>, { layer, params, x }: Ins
   const p = params(k);
   const input = k.fromHost(x);
   const [y] = built.forward(p, input);
-  return { k, layer: built, p, x: input, dy: mapTree(y, ({ shape }, path) => k.fromHost(normal(seed + path.length, shape))) };
+  return {
+    k,
+    layer: built,
+    p,
+    x: input,
+    dy: mapTree(y, ({ shape }, path) => k.fromHost(normal(seed + path.length, shape))),
+  };
 };
 
 export const withoutParams =
@@ -47,11 +56,11 @@ export interface LinearSize {
 }
 
 /** Weights of about the size 1/√fan-in, so that values stay of the order of 1. */
-export const affine = (operation: Operation, bias: boolean, seed: number): { weight: HostTensor; bias?: HostTensor } => {
+const affine = (operation: Operation, bias: boolean, seed: number): Affine<HostTensorOf<'f64'>> => {
   const shape = weightShape(operation);
   const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
   const drawn = normal(seed, shape);
-  const weight: HostTensor = { ...drawn, data: drawn.data.map((w) => w / Math.sqrt(fanIn)) };
+  const weight = { ...drawn, data: drawn.data.map((w) => w / Math.sqrt(fanIn)) };
   return { weight, ...(bias && { bias: normal(seed + 1, [operation.config.out]) }) };
 };
 
@@ -86,16 +95,16 @@ export const adapterConfigs = (plans: readonly AdapterPlan[]): readonly PacaAdap
   plans.map(({ indices, ...rest }) => ({ rank: indices.length, ...rest }));
 
 /** δ of the size of the weight. */
-const delta = (operation: Operation, rank: number, seed: number): HostTensor => {
+const delta = (operation: Operation, rank: number, seed: number): HostTensorOf<'f64'> => {
   const drawn = normal(seed, deltaShape(operation, rank));
-  const fanIn = weightShape(operation).slice(1).reduce((a, b) => a * b, 1);
+  const fanIn = weightShape(operation)
+    .slice(1)
+    .reduce((a, b) => a * b, 1);
   return { ...drawn, data: drawn.data.map((d) => d / Math.sqrt(fanIn)) };
 };
 
-export interface PacaHost {
-  readonly weight: HostTensor;
-  readonly bias?: HostTensor;
-  readonly adapters: readonly { readonly indices: HostTensor; readonly delta: HostTensor }[];
+export interface PacaHost extends Affine<HostTensorOf<'f64'>> {
+  readonly adapters: readonly { readonly indices: HostTensorOf<'i32'>; readonly delta: HostTensorOf<'f64'> }[];
 }
 
 export const pacaParams = (operation: Operation, plans: readonly AdapterPlan[], seed: number): PacaHost => ({
@@ -149,7 +158,7 @@ export const andThenInstance = (pair: Pair, seed: number): Instance => {
   const { g } = parts(pair, seed);
   return {
     ...g,
-    layer: (k) => asTree(andThen(k, anyLayer(g.layer(k) as never), anyLayer(tanh(k)))),
+    layer: (k) => asTree(andThen(k, tensorLayer(g.layer(k)), anyLayer(tanh(k)))),
     params: (k) => [g.params(k), {}],
   };
 };
@@ -165,7 +174,7 @@ export const forkInstance = (pair: Pair, seed: number): Instance => {
 
 export const residualAddInstance = (pair: Pair, seed: number): Instance => {
   const { g } = parts({ ...pair, out: pair.in }, seed);
-  return { ...g, layer: (k) => asTree(residualAdd(k, anyLayer(g.layer(k) as never))) };
+  return { ...g, layer: (k) => asTree(residualAdd(k, tensorLayer(g.layer(k)))) };
 };
 
 export const recomputeInstance = (pair: Pair, seed: number): Instance => {
@@ -181,9 +190,9 @@ export const chainInstance = (pair: Pair, seed: number): Instance => {
     layer: (k) =>
       asTree(
         chain(k, [
-          ['first', anyLayer(g.layer(k) as never)],
+          ['first', tensorLayer(g.layer(k))],
           ['activation', anyLayer(gelu(k))],
-          ['head', anyLayer(head.layer(k) as never)],
+          ['head', tensorLayer(head.layer(k))],
         ]),
       ),
     params: (k) => ({ first: g.params(k), head: head.params(k) }),

@@ -1,7 +1,9 @@
 /**
- * Every layer of the engine under its constructor's name: at a minimal shape of distinct primes, and at random shapes.
+ * Every layer of the engine by name: at a minimal shape of distinct primes, and at random shapes.
  * The laws run over this table, and `test/layers/table.test.ts` refuses a layer that is not in it.
  */
+
+import { outputLength } from '../../src/core/ops.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
 import { gelu, relu, silu, tanh } from '../../src/layers/activations.ts';
 import { type Conv2dConfig, convolution } from '../../src/layers/conv2d.ts';
@@ -12,7 +14,6 @@ import { frozenLayerNorm, layerNorm } from '../../src/layers/layer-norm.ts';
 import { crossEntropy, meanSquaredError } from '../../src/layers/losses.ts';
 import { averagePool, maxPool, type PoolingConfig } from '../../src/layers/pooling.ts';
 import { frozenRmsNorm, rmsNorm } from '../../src/layers/rms-norm.ts';
-import { outputLength } from '../../src/core/ops.ts';
 import type { Shape } from '../../src/spec/tensor.ts';
 import * as any from './arbitraries.ts';
 import { fc } from './fast-check.ts';
@@ -39,18 +40,18 @@ import { ints, labels, normal, spread } from './tensors.ts';
 
 export interface LayerCase {
   /** The function that makes the layer. */
-  readonly constructor: string;
+  readonly maker: string;
   readonly minimal: Instance;
   readonly any: fc.Arbitrary<Instance>;
 }
 
 const entry = <A>(
-  constructor: string,
+  maker: string,
   build: (size: A, seed: number) => Instance,
   minimal: A,
   sizes: fc.Arbitrary<A>,
 ): LayerCase => ({
-  constructor,
+  maker,
   minimal: build(minimal, 1),
   any: fc.tuple(sizes, any.seed).map(([size, seed]) => build(size, seed)),
 });

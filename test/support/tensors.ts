@@ -1,10 +1,10 @@
 /** Host tensors for tests: drawn from a seed, small integers on which nothing rounds, and their comparison. */
 import { expect } from 'vitest';
+import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 import type { Kernels } from '../../src/core/fused.ts';
 import { sameTensor } from '../../src/core/laws.ts';
 import { normals, permutation, rngFromSeed, uniforms } from '../../src/core/rng.ts';
 import { type HostTensor, type HostTensorOf, type Shape, type Spec, sizeOf } from '../../src/spec/tensor.ts';
-import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 
 export type K = Kernels<ReferenceTensor>;
 export type R = ReferenceTensor;
@@ -43,7 +43,10 @@ export const whole = (seed: number, shape: Shape, max = 4, unit = 1): HostTensor
 /** Values that lie 1/16 apart and at least 1/32 from 0, in random order: nowhere near a kink of ReLU or of a maximum. */
 export const spread = (seed: number, shape: Shape): HostTensorOf<'f64'> => {
   const n = sizeOf(shape);
-  return host(shape, Array.from(permutation(rngFromSeed(seed), n)[0], (i) => (i - Math.floor(n / 2) + 0.5) / 16));
+  return host(
+    shape,
+    Array.from(permutation(rngFromSeed(seed), n)[0], (i) => (i - Math.floor(n / 2) + 0.5) / 16),
+  );
 };
 
 /** Whole numbers of 0 … below − 1. */
@@ -61,13 +64,21 @@ const shown = ({ dtype, shape, data }: HostTensor): string =>
   `${dtype}[${shape}] ${Array.from(data as Float64Array, (x) => (Object.is(x, -0) ? '-0' : String(x))).join(' ')}`;
 
 /** Fails with both tensors printed unless they have the same type, shape and bits. */
-export const expectSame = async <T extends Spec>(k: Pick<Kernels<T>, 'toHost'>, actual: T, expected: T): Promise<void> => {
+export const expectSame = async <T extends Spec>(
+  k: Pick<Kernels<T>, 'toHost'>,
+  actual: T,
+  expected: T,
+): Promise<void> => {
   const [a, b] = await Promise.all([k.toHost(actual), k.toHost(expected)]);
   if (!sameTensor(a, b)) expect(shown(a)).toBe(shown(b));
 };
 
 /** Fails unless |actual − expected| ≤ bound, element by element; a NaN is never within. */
-export const expectWithin = (actual: ArrayLike<number>, expected: ArrayLike<number>, bound: ArrayLike<number>): void => {
+export const expectWithin = (
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  bound: ArrayLike<number>,
+): void => {
   expect(actual.length).toBe(expected.length);
   for (let i = 0; i < actual.length; i++) {
     expect(Math.abs(actual[i]! - expected[i]!), `element ${i}`).toBeLessThanOrEqual(bound[i]!);

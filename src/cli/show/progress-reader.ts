@@ -1,5 +1,5 @@
 /** A progress line that follows a run's steps; it leaves nothing behind. */
-import type { World } from './command.ts';
+import type { World } from '../command.ts';
 import { endProgress, type ProgressState, showProgress, startProgress } from './progress.ts';
 
 export interface ProgressReader {

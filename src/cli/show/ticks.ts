@@ -5,7 +5,7 @@
  * Laws: `place` grows with the value, from 0 at the lower end to 1 at the upper; every tick lies between; any finite input
  * gives finite places.
  */
-import { elementary64 } from '../spec/elementary/index.ts';
+import { elementary64 } from '../../spec/elementary/index.ts';
 import { groupDigits } from './format.ts';
 
 export interface Tick {

@@ -1,18 +1,18 @@
 /** The rows of a comparison: every method from the same base, measured alike. */
 import * as E from 'fp-ts/lib/Either.js';
-import { leafPaths } from '../core/tree.ts';
-import type { Weights } from '../models/model.ts';
-import type { PacaError, Result } from '../spec/errors.ts';
-import { defect } from '../spec/errors.ts';
-import { bytesOf, type Slot, type Spec } from '../spec/tensor.ts';
-import { account, measure, residualOf, trainableCount } from '../train/account.ts';
-import type { Evaluation } from '../train/evaluate.ts';
-import { train } from '../train/loop.ts';
-import type { SelectionCost } from '../train/select.ts';
-import { initialState, type TrainState } from '../train/step.ts';
-import type { World } from './command.ts';
+import { leafPaths } from '../../core/tree.ts';
+import type { Weights } from '../../models/model.ts';
+import type { PacaError, Result } from '../../spec/errors.ts';
+import { defect } from '../../spec/errors.ts';
+import { bytesOf, type Slot, type Spec } from '../../spec/tensor.ts';
+import { account, measure, residualOf, trainableCount } from '../../train/account.ts';
+import type { Evaluation } from '../../train/evaluate.ts';
+import { train } from '../../train/loop.ts';
+import type { SelectionCost } from '../../train/select.ts';
+import { initialState, type TrainState } from '../../train/step.ts';
+import type { World } from '../command.ts';
+import { progressReader } from '../show/progress-reader.ts';
 import { type Experiment, evaluateBase, evaluateOn, type Prepared, plan, prepare, pretrain } from './experiment.ts';
-import { progressReader } from './progress-reader.ts';
 import { outcomeOf } from './result.ts';
 import type { Settings } from './settings.ts';
 

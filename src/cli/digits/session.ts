@@ -3,20 +3,20 @@ import { resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import type { Store } from '../io/store.ts';
-import type { Weights } from '../models/model.ts';
-import type { PacaError, Result } from '../spec/errors.ts';
-import type { Spec } from '../spec/tensor.ts';
-import { resume, type TrainEvent, train } from '../train/loop.ts';
-import type { SelectionCost } from '../train/select.ts';
-import type { TrainState } from '../train/step.ts';
-import type { World } from './command.ts';
+import type { Store } from '../../io/store.ts';
+import type { Weights } from '../../models/model.ts';
+import type { PacaError, Result } from '../../spec/errors.ts';
+import type { Spec } from '../../spec/tensor.ts';
+import { resume, type TrainEvent, train } from '../../train/loop.ts';
+import type { SelectionCost } from '../../train/select.ts';
+import type { TrainState } from '../../train/step.ts';
+import type { World } from '../command.ts';
+import { progressReader } from '../show/progress-reader.ts';
+import { lineChart } from '../show/svg.ts';
 import { type Experiment, evaluateOn, type Prepared, prepare, pretrain } from './experiment.ts';
-import { progressReader } from './progress-reader.ts';
 import { outcomeOf } from './result.ts';
 import { appendEvent, loggable, readBase, readEvents, rewindEvents, writeBase } from './run-folder.ts';
 import type { Settings } from './settings.ts';
-import { lineChart } from './svg.ts';
 
 /** Everything that the run needs, once its input was found good and its folder claimed. */
 export interface Session {

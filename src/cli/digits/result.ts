@@ -1,12 +1,12 @@
 /** What a finished run leaves: its trained numbers as files, and their digest. */
-import type { Kernels } from '../core/fused.ts';
-import { leafPaths, type Tree } from '../core/tree.ts';
-import { encodeAdapter } from '../io/adapter.ts';
-import { joinBytes, sha256Hex } from '../io/digest.ts';
-import { tensorBytes } from '../io/little-endian.ts';
-import { encodeSafetensors } from '../io/safetensors.ts';
-import type { Files } from '../io/store.ts';
-import type { HostTensor, Spec } from '../spec/tensor.ts';
+import type { Kernels } from '../../core/fused.ts';
+import { leafPaths, type Tree } from '../../core/tree.ts';
+import { encodeAdapter } from '../../io/adapter.ts';
+import { joinBytes, sha256Hex } from '../../io/digest.ts';
+import { tensorBytes } from '../../io/little-endian.ts';
+import { encodeSafetensors } from '../../io/safetensors.ts';
+import type { Files } from '../../io/store.ts';
+import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { Prepared } from './experiment.ts';
 import type { Settings } from './settings.ts';
 

@@ -4,35 +4,42 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import type { Kernels } from '../core/fused.ts';
-import { rngFromSeed, splitRng } from '../core/rng.ts';
-import { leafPaths, type Tree } from '../core/tree.ts';
-import { batchIndices, inOrder } from '../data/batches.ts';
-import type { DigitsTask, Domain } from '../data/digits.ts';
-import type { Examples } from '../data/examples.ts';
-import { crossEntropy, type Loss } from '../layers/losses.ts';
-import type { Treatment } from '../methods/adapt.ts';
-import { decayTarget } from '../methods/decay.ts';
-import type { Site } from '../methods/operation.ts';
-import { matchTargets } from '../methods/targets.ts';
-import { cnn } from '../models/cnn.ts';
-import { mlp } from '../models/mlp.ts';
-import { type Architecture, buildModel, initialWeights, type Model, sitesOf, type Weights } from '../models/model.ts';
-import { adamw } from '../optim/adamw.ts';
-import { clipByGlobalNorm } from '../optim/clip.ts';
-import { constant, cosine, linear, type Schedule, warmUp } from '../optim/schedule.ts';
-import { momentum, sgd } from '../optim/sgd.ts';
-import { chain, type Transform } from '../optim/transform.ts';
-import { findSelector, selectors } from '../select/selector.ts';
-import type { Result } from '../spec/errors.ts';
-import type { HostTensor, Spec } from '../spec/tensor.ts';
-import { type Account, account } from '../train/account.ts';
-import { type Evaluation, evaluateClassifier } from '../train/evaluate.ts';
-import type { HostBatch } from '../train/host-batch.ts';
-import { train } from '../train/loop.ts';
-import { type Selected, selectColumns } from '../train/select.ts';
-import { initialState, type Problem } from '../train/step.ts';
-import { digitsBatch } from './digits.ts';
+import type { Kernels } from '../../core/fused.ts';
+import { rngFromSeed, splitRng } from '../../core/rng.ts';
+import { leafPaths, type Tree } from '../../core/tree.ts';
+import { batchIndices, inOrder } from '../../data/batches.ts';
+import type { DigitsTask, Domain } from '../../data/digits.ts';
+import type { Examples } from '../../data/examples.ts';
+import { crossEntropy, type Loss } from '../../layers/losses.ts';
+import type { Treatment } from '../../methods/adapt.ts';
+import { decayTarget } from '../../methods/decay.ts';
+import type { Site } from '../../methods/operation.ts';
+import { matchTargets } from '../../methods/targets.ts';
+import { cnn } from '../../models/cnn.ts';
+import { mlp } from '../../models/mlp.ts';
+import {
+  type Architecture,
+  buildModel,
+  initialWeights,
+  type Model,
+  sitesOf,
+  type Weights,
+} from '../../models/model.ts';
+import { adamw } from '../../optim/adamw.ts';
+import { clipByGlobalNorm } from '../../optim/clip.ts';
+import { constant, cosine, linear, type Schedule, warmUp } from '../../optim/schedule.ts';
+import { momentum, sgd } from '../../optim/sgd.ts';
+import { chain, type Transform } from '../../optim/transform.ts';
+import { findSelector, selectors } from '../../select/selector.ts';
+import type { Result } from '../../spec/errors.ts';
+import type { HostTensor, Spec } from '../../spec/tensor.ts';
+import { type Account, account } from '../../train/account.ts';
+import { type Evaluation, evaluateClassifier } from '../../train/evaluate.ts';
+import type { HostBatch } from '../../train/host-batch.ts';
+import { train } from '../../train/loop.ts';
+import { type Selected, selectColumns } from '../../train/select.ts';
+import { initialState, type Problem } from '../../train/step.ts';
+import { digitsBatch } from './data.ts';
 import type { Settings } from './settings.ts';
 
 /** A backend, a model's architecture and the data, for any method. */

@@ -5,10 +5,9 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as v from 'valibot';
-import { selectors } from '../select/selector.ts';
-import { fail, type Result } from '../spec/errors.ts';
-import type { BackendChoice } from './backend.ts';
-import type { Settings } from './settings.ts';
+import { selectors } from '../../select/selector.ts';
+import { fail, type Result } from '../../spec/errors.ts';
+import type { CompareInput, FinetuneInput, SharedInput } from './settings.ts';
 
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const fromZero = v.pipe(v.number(), v.finite(), v.minValue(0));
@@ -16,19 +15,6 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const seed = v.pipe(v.number(), v.safeInteger());
 const modules = v.union([v.string(), v.array(v.string())]);
 const selectorName = v.picklist(Object.keys(selectors));
-
-type Optional<A> = { readonly [K in keyof A]?: A[K] | undefined };
-
-type Shared = Optional<Omit<Settings, 'method' | 'select' | 'checkpointEvery'>> & BackendChoice;
-
-/** What can be said of a run; {@link settingsOf} fills in the rest. */
-export type FinetuneInput = Shared & Optional<Pick<Settings, 'method' | 'select' | 'checkpointEvery'>>;
-
-/** The same, with a list of methods and of selections. */
-export type CompareInput = Shared & {
-  readonly methods?: readonly Settings['method'][] | undefined;
-  readonly selects?: readonly string[] | undefined;
-};
 
 /** What a run and a comparison have in common. */
 const sharedEntries = {
@@ -88,7 +74,7 @@ export const compareKeys: readonly string[] = Object.keys(compareSchema.entries)
 /** A rule: the key has an effect only if the config is so. */
 type Rule<C> = readonly [key: keyof C & string, holds: (c: C) => boolean, needs: string];
 
-const sharedRules: readonly Rule<Shared>[] = [
+const sharedRules: readonly Rule<SharedInput>[] = [
   ['degrees', (c) => (c.shift ?? 'rotate') === 'rotate', 'shift: rotate'],
   ['momentum', (c) => c.optimizer === 'momentum', 'optimizer: momentum'],
   ['decayTowards', (c) => (c.optimizer ?? 'adamw') === 'adamw' && (c.decay ?? 0) > 0, 'adamw with a decay above 0'],

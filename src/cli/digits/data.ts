@@ -4,13 +4,13 @@ import { gunzipSync } from 'node:zlib';
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import { type DigitsTask, defaultDigits, digitsFromTensors, digitsTask, type Shift } from '../data/digits.ts';
-import { type Examples, takeExamples } from '../data/examples.ts';
-import { decodeSafetensors } from '../io/safetensors.ts';
-import type { PacaError, Result } from '../spec/errors.ts';
-import type { Shape } from '../spec/tensor.ts';
-import type { HostBatch } from '../train/host-batch.ts';
-import { packageRoot, readBytes } from './package-root.ts';
+import { type DigitsTask, defaultDigits, digitsFromTensors, digitsTask, type Shift } from '../../data/digits.ts';
+import { type Examples, takeExamples } from '../../data/examples.ts';
+import { decodeSafetensors } from '../../io/safetensors.ts';
+import type { PacaError, Result } from '../../spec/errors.ts';
+import type { Shape } from '../../spec/tensor.ts';
+import type { HostBatch } from '../../train/host-batch.ts';
+import { packageRoot, readBytes } from '../package-root.ts';
 import type { Settings } from './settings.ts';
 
 const unzip = (bytes: Uint8Array, where: string): Result<Uint8Array> =>

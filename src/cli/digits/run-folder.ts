@@ -5,12 +5,12 @@
  * A folder that holds a run is never overwritten: it is resumed, or another one is taken.
  */
 import * as E from 'fp-ts/lib/Either.js';
-import { decodeSafetensors, encodeSafetensors } from '../io/safetensors.ts';
-import type { Store } from '../io/store.ts';
-import { parseStrictJson } from '../io/strict-json.ts';
-import type { Weights } from '../models/model.ts';
-import { fail, type Result } from '../spec/errors.ts';
-import type { TrainEvent } from '../train/loop.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../io/safetensors.ts';
+import type { Store } from '../../io/store.ts';
+import { parseStrictJson } from '../../io/strict-json.ts';
+import type { Weights } from '../../models/model.ts';
+import { fail, type Result } from '../../spec/errors.ts';
+import type { TrainEvent } from '../../train/loop.ts';
 import type { Settings } from './settings.ts';
 
 const CONFIG = 'config.json';

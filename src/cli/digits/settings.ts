@@ -1,8 +1,8 @@
 /** A run with every default filled in: what is written to the run's folder, and what identifies it. */
-import { sha256Hex } from '../io/digest.ts';
-import type { DecayTowards } from '../methods/decay.ts';
-import type { ModulePattern } from '../methods/targets.ts';
-import type { FinetuneInput } from './config.ts';
+import { sha256Hex } from '../../io/digest.ts';
+import type { DecayTowards } from '../../methods/decay.ts';
+import type { ModulePattern } from '../../methods/targets.ts';
+import type { BackendChoice } from '../backend.ts';
 
 export interface Settings {
   readonly task: 'digits';
@@ -35,6 +35,20 @@ export interface Settings {
   readonly evalEvery: number;
   readonly checkpointEvery: number;
 }
+
+type Optional<A> = { readonly [K in keyof A]?: A[K] | undefined };
+
+/** What a run and a comparison have in common. */
+export type SharedInput = Optional<Omit<Settings, 'method' | 'select' | 'checkpointEvery'>> & BackendChoice;
+
+/** What can be said of a run; {@link settingsOf} fills in the rest. */
+export type FinetuneInput = SharedInput & Optional<Pick<Settings, 'method' | 'select' | 'checkpointEvery'>>;
+
+/** The same, with a list of methods and of selections. */
+export type CompareInput = SharedInput & {
+  readonly methods?: readonly Settings['method'][] | undefined;
+  readonly selects?: readonly string[] | undefined;
+};
 
 /** What differs between the two demo models. The CNN's first convolution has one input channel: it stays frozen. */
 const byModel = {
@@ -78,7 +92,7 @@ export const settingsOf = (c: FinetuneInput): Settings => {
     pretrainSteps: c.pretrainSteps ?? byModel[model].pretrainSteps,
     seed: c.seed ?? 1,
     dataSeed: c.dataSeed ?? 1,
-    evalEvery: c.evalEvery ?? 50,
+    evalEvery: c.evalEvery ?? 25,
     checkpointEvery: c.checkpointEvery ?? 50,
   };
 };

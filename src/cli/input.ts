@@ -1,0 +1,23 @@
+/** A command's config: the file that it names, if any, with the flags over it. */
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import { type Arguments, parseConfigFile } from './args.ts';
+import { readBytes } from './package-root.ts';
+
+/** `keys`: the flags that belong to the config; `parse` checks the whole and says where a fault lies. */
+export const readInput = <A>(
+  { positionals, values }: Arguments,
+  keys: readonly string[],
+  parse: (input: unknown, where: string) => Result<A>,
+): TE.TaskEither<PacaError, A> => {
+  const flags = Object.fromEntries(Object.entries(values).filter(([key]) => keys.includes(key)));
+  const [path, ...rest] = positionals;
+  if (rest.length > 0) return TE.fromEither(fail('ConfigError', 'one config file', rest.join(' '), 'arguments'));
+  if (path === undefined) return TE.fromEither(parse(flags, 'arguments'));
+  return pipe(
+    () => readBytes(path),
+    TE.chainEitherK((bytes) => parseConfigFile(new TextDecoder().decode(bytes), path)),
+    TE.chainEitherK((file) => parse({ ...file, ...flags }, path)),
+  );
+};

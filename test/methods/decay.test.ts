@@ -1,0 +1,143 @@
+/**
+ * What AdamW's decay pulls towards. With `zero` the delta form is the value form: the columns' values v = W[:, I] + δ under
+ * plain decay to 0. With `pretrained` it pulls v towards W[:, I].
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { describe, expect, it } from 'vitest';
+import type { Tree } from '../../src/core/tree.ts';
+import type { Treatment } from '../../src/methods/adapt.ts';
+import { adapt } from '../../src/methods/adapt.ts';
+import { type DecayTowards, decayTarget } from '../../src/methods/decay.ts';
+import { columnView, type Site, weightShape } from '../../src/methods/operation.ts';
+import { adamw } from '../../src/optim/adamw.ts';
+import { applyDeltas } from '../../src/optim/transform.ts';
+import { orThrow, showError } from '../../src/spec/errors.ts';
+import type { HostTensorOf } from '../../src/spec/tensor.ts';
+import * as any from '../support/arbitraries.ts';
+import { columnsOfWeight } from '../support/effective.ts';
+import { fc } from '../support/fast-check.ts';
+import { f64, host, f32 as k, normal, normal32, numbersOf, type R, whole } from '../support/tensors.ts';
+
+const site: fc.Arbitrary<Site> = fc.oneof(
+  fc
+    .record({ in: any.axis, out: any.axis })
+    .map((config): Site => ({ path: 'a.b', operation: { kind: 'linear', config } })),
+  any.anyConvolution.map((config): Site => ({ path: 'a.b', operation: { kind: 'conv2d', config } })),
+);
+
+const paca = (indices: Int32Array, alpha = indices.length): Treatment => ({
+  method: 'paca',
+  adapters: [{ indices, alpha }],
+});
+
+const targetAt = (towards: DecayTowards, at: Site, treatment: Treatment, weight: HostTensorOf<'f64'>) => {
+  const { params } = orThrow(adapt(k, at, { weight }, treatment));
+  return decayTarget(k, towards, [at], () => treatment, { [at.path]: params });
+};
+
+describe('the target', () => {
+  const drawn = site.chain((s) =>
+    fc.tuple(fc.constant(s), any.indexSet(columnView(s.operation).columns), any.seed).map(([at, indices, seed]) => ({
+      at,
+      indices,
+      weight: normal32(seed, weightShape(at.operation)),
+    })),
+  );
+
+  it('of zero is −W[:, I], for every kind of operation', () =>
+    fc.assert(
+      fc.asyncProperty(drawn, async ({ at, indices, weight }) => {
+        const target = orThrow(targetAt('zero', at, paca(indices), weight));
+        const { adapters } = (target as Record<string, { adapters: { delta: R }[] }>)['a.b']!;
+        const columns = columnsOfWeight(at.operation, [...weight.data], indices);
+        expect(await numbersOf(k, adapters[0]!.delta)).toEqual(columns.map((w) => -w));
+        const rank = indices.length;
+        const params = orThrow(adapt(k, at, { weight }, paca(indices, rank))).params as unknown as {
+          adapters: { delta: R }[];
+        };
+        expect(adapters[0]!.delta.shape).toEqual(params.adapters[0]!.delta.shape);
+      }),
+    ));
+
+  it('of the pretrained weight is 0 for δ, and where it began for a fully trained weight', () =>
+    fc.assert(
+      fc.asyncProperty(drawn, async ({ at, indices, weight }) => {
+        expect(orThrow(targetAt('pretrained', at, paca(indices), weight))).toBeNull();
+        expect(orThrow(targetAt('zero', at, { method: 'full' }, weight))).toBeNull();
+        const began = orThrow(targetAt('pretrained', at, { method: 'full' }, weight)) as Record<string, { weight: R }>;
+        expect(await numbersOf(k, began['a.b']!.weight)).toEqual([...weight.data]);
+        expect(orThrow(targetAt('zero', at, { method: 'frozen' }, weight))).toBeNull();
+      }),
+    ));
+
+  it('of zero is refused where s is not 1', () => {
+    const at: Site = { path: 'a.b', operation: { kind: 'linear', config: { in: 3, out: 2 } } };
+    const refused = targetAt('zero', at, paca(Int32Array.of(0, 2), 4), normal32(1, [2, 3]));
+    expect(E.isLeft(refused) && showError(refused.left)).toBe(
+      "ConfigError in a.b: expected alpha = rank where decayTowards is 'zero' (s = 1), got s = 2",
+    );
+  });
+});
+
+/** N steps of AdamW with given gradients, from `start`; the parameter after the last. */
+const run = (
+  start: HostTensorOf<'f64'>,
+  gradients: readonly HostTensorOf<'f64'>[],
+  decay: number,
+  rate: number,
+  target?: R,
+): R => {
+  const optimizer = adamw(f64, { learningRate: rate, decay, decayTarget: target ?? null });
+  let [params, state]: [Tree<R>, ReturnType<typeof optimizer.init>] = [
+    f64.fromHost(start),
+    optimizer.init(f64.fromHost(start)),
+  ];
+  for (const gradient of gradients) {
+    const [delta, next] = optimizer.update(f64.fromHost(gradient), state, params);
+    state = next;
+    params = applyDeltas(f64, params, delta);
+  }
+  return params as R;
+};
+
+const zeros = (n: number): HostTensorOf<'f64'> => host([n], new Array<number>(n).fill(0));
+
+describe('decay towards zero in the delta form', () => {
+  const STEPS = 12;
+
+  /**
+   * The moments read gradients alone, so both forms take the same direction. A step of either rounds fewer than eight
+   * values, none larger than M, and a difference that is there shrinks by 1 − ηλ.
+   */
+  it('is the value form, up to 8·N·u·M', () =>
+    fc.assert(
+      fc.asyncProperty(any.seed, fc.constantFrom(0.01, 0.1, 0.5), async (seed, decay) => {
+        const n = 6;
+        const w = normal(seed, [n]);
+        const gradients = Array.from({ length: STEPS }, (_, t) => normal(seed + 1 + t, [n]));
+        const v = await numbersOf(f64, run(w, gradients, decay, 0.1));
+        const delta = await numbersOf(f64, run(zeros(n), gradients, decay, 0.1, f64.neg(f64.fromHost(w))));
+        v.forEach((value, i) => {
+          const largest = Math.abs(w.data[i]!) + 0.1 * STEPS * 4;
+          expect(Math.abs(w.data[i]! + delta[i]! - value)).toBeLessThanOrEqual(8 * STEPS * 2 ** -53 * largest);
+        });
+      }),
+    ));
+
+  it('is the value form exactly where nothing rounds', () =>
+    fc.assert(
+      fc.asyncProperty(any.seed, async (seed) => {
+        const w = whole(seed, [6], 8);
+        const still = new Array<HostTensorOf<'f64'>>(4).fill(zeros(6));
+        const v = await numbersOf(f64, run(w, still, 0.5, 0.5));
+        const delta = await numbersOf(f64, run(zeros(6), still, 0.5, 0.5, f64.neg(f64.fromHost(w))));
+        expect(delta.map((d, i) => d + w.data[i]!)).toEqual(v);
+        expect(v).toEqual(Array.from(w.data, (x) => x * 0.75 ** 4));
+      }),
+    ));
+
+  it('is not decay towards the pretrained weight, which leaves the columns alone when the gradient does', async () => {
+    const still = new Array<HostTensorOf<'f64'>>(4).fill(zeros(3));
+    expect(await numbersOf(f64, run(zeros(3), still, 0.5, 0.5))).toEqual([0, 0, 0]);
+  });
+});
