@@ -31,10 +31,12 @@ const helpOf = ({ summary, usage, keys, switches }: Command): string => {
   ].join('\n');
 };
 
-/** Aborts at the first Ctrl-C or SIGTERM; the second ends the program at once, as the default handler does. */
+/** Aborts at the first Ctrl-C or SIGTERM; the second ends the program at once. */
 const interruption = (): AbortSignal => {
   const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => (controller.signal.aborted ? process.exit(1) : controller.abort()));
+  }
   return controller.signal;
 };
 

@@ -73,7 +73,8 @@ it('Ctrl-C saves, says how to go on, and ends with 1', async () => {
   const run = join(folder, 'stopped');
   const { child, ended } = start(['finetune', '--run', run, ...settings]);
   await until(reached(run, 5));
-  child.kill('SIGINT');
+  // Not child.kill, after which Deno tells no exit code.
+  process.kill(child.pid!, 'SIGINT');
   const { code, stdout, stderr } = await ended;
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toContain(`--run ${run} --resume`);

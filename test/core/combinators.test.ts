@@ -7,7 +7,7 @@ import type { Tree } from '../../src/core/tree.ts';
 import { gelu, relu, tanh } from '../../src/layers/activations.ts';
 import { layerNorm } from '../../src/layers/layer-norm.ts';
 import { frozenLinear, linear } from '../../src/layers/linear.ts';
-import { inputSlot } from '../../src/spec/tensor.ts';
+import { bytesOf, inputSlot } from '../../src/spec/tensor.ts';
 import * as any from '../support/arbitraries.ts';
 import { fc } from '../support/fast-check.ts';
 import { asTree, pointOf } from '../support/layer-instances.ts';
@@ -65,6 +65,17 @@ describe('andThen', () => {
       }),
     ));
 
+  it('lets go of what lies between the layers as soon as the second has read it', () => {
+    const [[f, p], [g, q]] = [kinds[1]!(1), kinds[1]!(2)];
+    k.scope(() => {
+      const before = k.memory().live;
+      const [y, residual] = andThen(k, f, g).forward([p, q], x);
+      expect(k.memory().live - before).toBe(bytesOf(y));
+      const [, dx] = andThen(k, f, g).backward([p, q], residual, dy);
+      expect(k.memory().live - before).toBe(bytesOf(y) + bytesOf(dx));
+    });
+  });
+
   it('does not ask the first layer for a gradient when nothing in it trains', () => {
     const [frozen, p] = kinds[1]!(1);
     const untouchable: AnyLayer<R> = {
@@ -111,9 +122,14 @@ describe('recompute', () => {
     expect(await sameFunction(plain, { ...plain, layer: asTree(recompute(k, plain.layer)) })).toBe(true);
   });
 
-  it('keeps its input and nothing else', () => {
+  it('keeps its input and nothing else, and lets go of the rest at once', () => {
     const [layer, p] = kinds[2]!(1);
-    expect(recompute(k, layer).forward(p, x)[1]).toBe(x);
+    k.scope(() => {
+      const before = k.memory().live;
+      const [y, residual] = recompute(k, layer).forward(p, x);
+      expect(residual).toBe(x);
+      expect(k.memory().live - before).toBe(bytesOf(y));
+    });
   });
 });
 

@@ -180,7 +180,7 @@ describe('what a merge keeps', () => {
       active: true,
       trains: true,
     });
-    const plans = [plan([1, 4]), plan([0, 4])];
+    const plans = [plan([1, 4]), plan([0, 4]), { ...plan([2]), active: false }];
     const s: Situation = { operation, plans, params: pacaParams(operation, plans, 1), seed: 1 };
     const before = k.memory().live;
     const p = onBackend(s);

@@ -40,7 +40,8 @@ describe('target modules', () => {
   it('a string is a regular expression for the whole path', () => {
     expect(match({ targetModules: '.*\\.q_proj' })).toEqual([paths[0], paths[2]]);
     expect(match({ targetModules: 'model\\.layers\\.1\\..*' })).toEqual([paths[2]]);
-    expect(match({ targetModules: 'q_proj|lm_head' })).toEqual(['lm_head']);
+    expect(match({ targetModules: 'model|lm_head' })).toEqual(['lm_head']);
+    expect(match({ targetModules: 'lm_head|q_proj' })).toEqual(['lm_head']);
     expect(match({ targetModules: 'q_proj' })).toBe(
       `ConfigError in targetModules: expected a pattern that matches some of ${paths.join(', ')}, got 'q_proj'`,
     );
