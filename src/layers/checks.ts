@@ -4,7 +4,7 @@ import { isLeaf, type SlotTree } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { freshSlot, type Slot, type Spec, showSpec } from '../spec/tensor.ts';
 
-const isFloat = ({ dtype }: Spec): boolean => dtype === 'f32' || dtype === 'f64';
+export const isFloat = ({ dtype }: Spec): boolean => dtype === 'f32' || dtype === 'f64';
 
 /** The input if it is one tensor for which `holds`, else an error that says what was expected. */
 export const checkInput = (x: SlotTree, expected: string, layer: string, holds: (x: Slot) => boolean): Result<Slot> => {

@@ -10,7 +10,7 @@ import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
 import type { Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { untrained } from './activations.ts';
-import { checkFloat, checkInput, fresh } from './checks.ts';
+import { checkFloat, checkInput, fresh, isFloat } from './checks.ts';
 
 export interface Targets<T> {
   /** Class numbers `i32 [n]` for cross-entropy, values of y's shape for the squared error. */
@@ -42,7 +42,7 @@ export const crossEntropy = <T extends Spec>({
   ],
   ...untrained,
   output: scalar(
-    (x) => checkInput(x, 'logits [n, classes]', 'crossEntropy', (s) => s.shape.length === 2),
+    (x) => checkInput(x, 'float logits [n, classes]', 'crossEntropy', (s) => isFloat(s) && s.shape.length === 2),
     'crossEntropy',
   ),
   residual: (x) => {

@@ -2,6 +2,7 @@
  * Real memory: after a forward pass, the bytes that the process holds are those that the residual accounts for. It proves
  * that no closure captures the input. It needs Node: a garbage collector that can be called, and its count of array buffers.
  */
+import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
@@ -15,7 +16,7 @@ import { pacaConv2d, pacaLinear } from '../../src/methods/paca.ts';
 import { bytesOf, inputSlot, type Shape } from '../../src/spec/tensor.ts';
 import { ints } from '../support/tensors.ts';
 
-const isNode = typeof process !== 'undefined' && !('Deno' in globalThis) && process.release?.name === 'node';
+const isNode = !('Deno' in globalThis) && process.release.name === 'node';
 
 const collector = (): (() => void) => {
   setFlagsFromString('--expose-gc');

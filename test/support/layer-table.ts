@@ -199,7 +199,7 @@ export const layerTable: Readonly<Record<string, LayerCase>> = {
   'frozen conv2d': entry('frozenConv2d', conv2dInstance(false, true), conv({}), any.anyConvolution),
   'max pool': entry('maxPool', pooled(maxPool), minimalPool, pools),
   'average pool': entry('averagePool', pooled(averagePool), minimalPool, pools),
-  relu: entry('relu', pointwise(relu), [5, 7], rows),
+  relu: entry('relu', pointwise(relu), [5, 7], fc.oneof(rows, fc.constantFrom([32], [4, 16], [3, 11]))),
   gelu: entry('gelu', pointwise(gelu), [5, 7], rows),
   silu: entry('silu', pointwise(silu), [5, 7], rows),
   tanh: entry('tanh', pointwise(tanh), [5, 7], rows),
