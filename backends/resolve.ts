@@ -8,9 +8,25 @@ import * as E from 'fp-ts/lib/Either.js';
 import type { Backend } from '../src/core/backend.ts';
 import { fail, type Result } from '../src/spec/errors.ts';
 import type { Spec } from '../src/spec/tensor.ts';
+import type { WasmTensor } from './wasm/backend.ts';
+import type { Hire } from './wasm/pool.ts';
 
 /** A backend whose handle type is not known: the caller's code is generic over it. */
-export type AnyBackend = Backend<Spec>;
+export interface AnyBackend extends Backend<Spec> {
+  /** What it runs on here, where that is not always the same. */
+  readonly why?: string;
+}
+
+export interface BackendOptions {
+  /**
+   * Threads of the wasm backend; the others have one. Else the variable `PACA_THREADS`, else the processors there are,
+   * up to {@link DEFAULT_THREADS}.
+   */
+  readonly threads?: number | undefined;
+}
+
+/** So many threads share a memory bus well on most machines; more only where asked for. */
+export const DEFAULT_THREADS = 4;
 
 /** What `doctor` says of a backend, working or not. */
 export interface BackendReport {
@@ -23,11 +39,39 @@ export interface BackendReport {
 
 interface Entry {
   readonly about: string;
-  readonly load: () => Promise<Result<AnyBackend>>;
+  readonly load: (options: BackendOptions) => Promise<Result<AnyBackend>>;
 }
 
 /** The handle type is forgotten here: whoever uses the backend gives it back its own handles. */
 const sealed = <T extends Spec>(backend: Backend<T>): AnyBackend => backend as unknown as AnyBackend;
+
+/** A variable of the environment, in whatever runtime this is; undefined where there is none, or it is empty. */
+const fromEnvironment = (name: string): string | undefined => {
+  const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
+  return process?.env?.[name] || undefined;
+};
+
+/** Node, and Deno, which has its worker threads too. */
+const isNode = (): boolean =>
+  (globalThis as { process?: { versions?: { node?: string } } }).process?.versions?.node !== undefined;
+
+/** How this runtime starts workers, and how many processors it has. */
+const platform = async (): Promise<{ readonly hire: Hire; readonly processors: number }> => {
+  if (isNode()) {
+    const { hireInNode: hire, processors } = await import('./wasm/workers-node.ts');
+    return { hire, processors };
+  }
+  const { hireInBrowser: hire } = await import('./wasm/workers-web.ts');
+  return { hire, processors: navigator.hardwareConcurrency };
+};
+
+const wasm =
+  (relaxed: boolean) =>
+  async ({ threads }: BackendOptions): Promise<Result<AnyBackend>> => {
+    const [{ wasmBackend }, { hire, processors }] = await Promise.all([import('./wasm/backend.ts'), platform()]);
+    const wanted = threads ?? Number(fromEnvironment('PACA_THREADS') ?? Math.min(processors, DEFAULT_THREADS));
+    return E.map(sealed<WasmTensor>)(await wasmBackend({ threads: wanted, hire, relaxed }));
+  };
 
 const notYet = (name: string): Promise<Result<AnyBackend>> =>
   Promise.resolve(fail('BackendError', 'a backend that this version has', `'${name}', which is planned`, 'backend'));
@@ -41,7 +85,8 @@ const entries: Readonly<Record<string, Entry>> = {
     about: 'the same loops in f64: the oracle',
     load: async () => E.right(sealed((await import('./reference/backend.ts')).referenceF64())),
   },
-  wasm: { about: 'WebAssembly SIMD', load: () => notYet('wasm') },
+  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false) },
+  'wasm-relaxed': { about: 'WebAssembly SIMD with fused multiply-add, bounded', load: wasm(true) },
   webgpu: { about: 'WebGPU', load: () => notYet('webgpu') },
   gpujs: { about: 'gpu.js', load: () => notYet('gpujs') },
 };
@@ -49,14 +94,8 @@ const entries: Readonly<Record<string, Entry>> = {
 /** The names that can be given. */
 export const backendNames: readonly string[] = Object.keys(entries);
 
-/** The variable of the environment, in whatever runtime this is; undefined where there is none. */
-const fromEnvironment = (): string | undefined => {
-  const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
-  return process?.env?.PACA_BACKEND || undefined;
-};
-
 /** The name that counts: the given one, else the environment's, else `reference`. */
-export const backendName = (given?: string): string => given ?? fromEnvironment() ?? 'reference';
+export const backendName = (given?: string): string => given ?? fromEnvironment('PACA_BACKEND') ?? 'reference';
 
 /**
  * The backend of a name.
@@ -70,22 +109,22 @@ export const backendName = (given?: string): string => given ?? fromEnvironment(
  * E.isRight(backend) && backend.right.name; // => 'reference'
  * ```
  */
-export const resolveBackend = (given?: string): Promise<Result<AnyBackend>> => {
+export const resolveBackend = (given?: string, options: BackendOptions = {}): Promise<Result<AnyBackend>> => {
   const name = backendName(given);
   const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
   return entry === undefined
     ? Promise.resolve(fail('BackendError', `one of ${backendNames.join(', ')}`, `'${name}'`, 'backend'))
-    : entry.load();
+    : entry.load(options);
 };
 
 /** Tries every backend: which work here, and why the others do not. */
 export const inspectBackends = (): Promise<readonly BackendReport[]> =>
   Promise.all(
     Object.entries(entries).map(async ([name, { about, load }]): Promise<BackendReport> => {
-      const backend = await load();
+      const backend = await load({});
       if (E.isLeft(backend)) return { name, available: false, why: backend.left.came, threads: 0 };
-      const { threads, dispose } = backend.right;
+      const { threads, why = about, dispose } = backend.right;
       await dispose();
-      return { name, available: true, why: about, threads };
+      return { name, available: true, why, threads };
     }),
   );

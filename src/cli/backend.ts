@@ -9,7 +9,7 @@ export interface BackendChoice {
 }
 
 export const openBackend = async ({ backend: name, threads }: BackendChoice): Promise<Result<AnyBackend>> => {
-  const backend = await resolveBackend(name);
+  const backend = await resolveBackend(name, { threads });
   if (E.isLeft(backend)) return backend;
   const { name: found, threads: available } = backend.right;
   return threads === undefined || threads === available

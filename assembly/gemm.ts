@@ -1,0 +1,145 @@
+/**
+ * Matrix products C = op(A)·op(B) + bias, blocked for the caches. Each element of C is one sum over ascending k that starts
+ * at +0: a block of k goes on from what the block before left in C. So the bits do not depend on the blocks, nor on
+ * which rectangles of C several threads compute.
+ *
+ * Row-major, without gaps: A is `[m, k]` (`tn`: `[k, m]`), B is `[k, n]` (`nt`: `[n, k]`), C is `[m, n]`.
+ */
+import { connect } from './connections';
+import { NARROW_COLUMNS, NARROW_ROWS, narrowTile, TILE_COLUMNS, TILE_ROWS, tile } from './gemm-tile';
+import { at } from './lanes';
+import { F32, PANEL_STRIDE, packB, sizeOf, turnA } from './pack';
+
+/** Layouts. */
+const NT = 1;
+const TN = 2;
+
+/** A panel of B lies in the first cache, a block of A in the second, a block of B in the second or third. */
+const BLOCK_M = 64;
+const BLOCK_K = 256;
+const BLOCK_N = 1024;
+
+/** The distance of the rows of a turned block of A: a line more than their length, or they would meet in one set of a cache. */
+const TURNED_STRIDE = BLOCK_K * 4 + 64;
+
+/** Packing space of a thread: a tile for the edges, a block of A, a block of B. */
+const EDGE_BYTES = NARROW_ROWS * TILE_COLUMNS * 4;
+const BLOCK_A_BYTES = BLOCK_M * TURNED_STRIDE;
+const BLOCK_B_BYTES = BLOCK_N * BLOCK_K * 4;
+
+export function scratchBytes(): i32 {
+  return EDGE_BYTES + BLOCK_A_BYTES + BLOCK_B_BYTES;
+}
+
+/** With so few rows in all, a panel of B is read where it lies: packing it would not pay. */
+const FEW_ROWS = 16;
+
+/** The address of element (i, k): `i` counts rows of memory, or is the place within one. */
+// @ts-ignore: decorator
+@inline
+function element(base: usize, isRow: bool, i: i32, k: i32, stride: usize, size: usize): usize {
+  return isRow ? base + <usize>i * stride + <usize>k * size : base + <usize>k * stride + <usize>i * size;
+}
+
+/** Copies `rows` × `columns` elements between a tile and C. */
+function copyTile(rows: i32, columns: i32, from: usize, strideFrom: usize, to: usize, strideTo: usize): void {
+  for (let i = 0; i < rows; i++, from += strideFrom, to += strideTo) {
+    for (let j = 0; j < columns; j++) store<f32>(at(to, j), load<f32>(at(from, j)));
+  }
+}
+
+/**
+ * A tile of which only `rows` × `columns` elements lie in C, computed aside. A missing second row of A is the first again;
+ * a narrow tile has all its rows.
+ */
+function edgeTile(
+  narrow: bool, rows: i32, columns: i32, depth: i32,
+  a: usize, strideA: usize, b: usize, strideB: usize, c: usize, strideC: usize, fresh: bool, edge: usize,
+): void {
+  const strideEdge: usize = TILE_COLUMNS * 4;
+  if (!fresh) copyTile(rows, columns, c, strideC, edge, strideEdge);
+  if (narrow) narrowTile(depth, b, a, edge, strideEdge, fresh, strideA, strideB);
+  else tile(depth, b, a, edge, strideEdge, fresh, rows < TILE_ROWS ? 0 : strideA, strideB);
+  copyTile(rows, columns, edge, strideEdge, c, strideC);
+}
+
+/** `rows` × `columns` of C, at most one panel wide. */
+function multiplyPanel(
+  rows: i32, columns: i32, depth: i32,
+  a: usize, strideA: usize, b: usize, strideB: usize, c: usize, strideC: usize, fresh: bool, edge: usize,
+): void {
+  const inNarrow = columns <= NARROW_COLUMNS ? rows & ~(NARROW_ROWS - 1) : 0;
+  for (let i = 0; i < rows; ) {
+    const narrow = i < inNarrow;
+    const height = narrow ? NARROW_ROWS : min(rows - i, TILE_ROWS);
+    if (columns == NARROW_COLUMNS && narrow) narrowTile(depth, b, a, c, strideC, fresh, strideA, strideB);
+    else if (columns == TILE_COLUMNS && height == TILE_ROWS) tile(depth, b, a, c, strideC, fresh, strideA, strideB);
+    else edgeTile(narrow, height, columns, depth, a, strideA, b, strideB, c, strideC, fresh, edge);
+    a += strideA * height;
+    c += strideC * height;
+    i += height;
+  }
+}
+
+/** Adds `bias`, one number for each column, after the sum. */
+function addBias(rows: i32, columns: i32, bias: usize, c: usize, stride: usize): void {
+  for (let i = 0; i < rows; i++, c += stride) {
+    let j = 0;
+    for (; j + 4 <= columns; j += 4) v128.store(at(c, j), f32x4.add(v128.load(at(c, j)), v128.load(at(bias, j))));
+    for (; j < columns; j++) store<f32>(at(c, j), load<f32>(at(c, j)) + load<f32>(at(bias, j)));
+  }
+}
+
+/** What a sum of no products is. */
+function clear(rows: i32, columns: i32, c: usize, stride: usize): void {
+  for (let i = 0; i < rows; i++, c += stride) memory.fill(c, 0, <usize>columns << 2);
+}
+
+/**
+ * The rectangle [rowBegin, rowEnd) × [columnBegin, columnEnd) of C. `typeB` is the element type of B, a weight that may
+ * be stored in 16 bits, to which `connections` (`count` records, see `connections.ts`) are added while it is packed.
+ * `bias` `[n]` is left out at address 0. `scratch`: {@link scratchBytes} bytes that no other thread uses.
+ */
+export function gemm(
+  rowBegin: i32, rowEnd: i32, columnBegin: i32, columnEnd: i32,
+  layout: i32, m: i32, n: i32, k: i32,
+  a: usize, b: usize, typeB: i32, c: usize,
+  bias: usize, connections: usize, count: i32, scratch: usize,
+): void {
+  const blockA = scratch + EDGE_BYTES;
+  const blockB = blockA + BLOCK_A_BYTES;
+  const strideA = <usize>(layout == TN ? m : k) << 2;
+  const strideB = <usize>(layout == NT ? k : n) * sizeOf(typeB);
+  const strideC = <usize>n << 2;
+  const rows = rowEnd - rowBegin;
+  const packs = layout == NT || typeB != F32 || count > 0 || rows > FEW_ROWS;
+  c += <usize>rowBegin * strideC;
+  if (k == 0) clear(rows, columnEnd - columnBegin, at(c, columnBegin), strideC);
+  for (let column = columnBegin; column < columnEnd; column += BLOCK_N) {
+    const columns = min(columnEnd - column, BLOCK_N);
+    for (let step = 0; step < k; step += BLOCK_K) {
+      const depth = min(k - step, BLOCK_K);
+      // Panels that are read where they lie; the last one is packed where it is not whole.
+      const direct = packs ? 0 : columns & ~(TILE_COLUMNS - 1);
+      const whereB = element(b, layout == NT, column, step, strideB, sizeOf(typeB));
+      packB(typeB, layout == NT, columns - direct, depth, whereB + (<usize>direct << 2), strideB, blockB);
+      connect(layout == NT, connections, count, column, columns, step, depth, blockB);
+      for (let row = 0; row < rows; row += BLOCK_M) {
+        const height = min(rows - row, BLOCK_M);
+        let whereA = element(a, layout != TN, rowBegin + row, step, strideA, 4);
+        let rowsApart = strideA;
+        if (layout == TN) {
+          rowsApart = TURNED_STRIDE;
+          turnA(height, depth, whereA, strideA, blockA, rowsApart);
+          whereA = blockA;
+        }
+        for (let j = 0; j < columns; j += TILE_COLUMNS) {
+          const panel = j < direct ? at(whereB, j) : at(blockB, (j - direct) * depth);
+          const to = at(c, column + j) + <usize>row * strideC;
+          multiplyPanel(height, min(columns - j, TILE_COLUMNS), depth, whereA, rowsApart, panel, j < direct ? strideB : PANEL_STRIDE, to, strideC, step == 0, scratch);
+        }
+      }
+    }
+    if (bias != 0) addBias(rows, columns, at(bias, column), at(c, column), strideC);
+  }
+}
