@@ -25,7 +25,8 @@ const replaceAxis = (shape: Shape, axis: number, length: number): Shape =>
 const resolveShape = (x: Tensor, shape: Shape): Shape => {
   const known = sizeOf(shape.filter((d) => d !== -1));
   const resolved = shape.map((d) => (d === -1 ? (known === 0 ? 0 : sizeOf(x.shape) / known) : d));
-  if (sizeOf(resolved) !== sizeOf(x.shape)) defect(`reshape of ${showSpec(x)} to [${shape}]`);
+  const fits = sizeOf(resolved) === sizeOf(x.shape) && resolved.every(Number.isInteger);
+  if (!fits) defect(`reshape of ${showSpec(x)} to [${shape}]`);
   return resolved;
 };
 
