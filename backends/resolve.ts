@@ -1,6 +1,7 @@
 /**
  * From a name to a backend, loaded only when it is asked for. The name comes from the caller (a config or an option),
- * else from the variable `PACA_BACKEND`, else it is the reference.
+ * else from the variable `PACA_BACKEND`, else it is `auto`: WebAssembly where the engine has what it needs, else the
+ * reference. Both have the same bits.
  *
  * Errors are values and say why: an unknown name lists the known ones, an unavailable backend says what is missing.
  */
@@ -35,6 +36,10 @@ export interface BackendReport {
   /** Why not, or what it is. */
   readonly why: string;
   readonly threads: number;
+  /** 128-bit vectors; fused multiply-add in them; the most bytes of tensors. For WebAssembly backends alone. */
+  readonly simd?: boolean;
+  readonly relaxedSimd?: boolean;
+  readonly memoryLimit?: number;
 }
 
 interface Entry {
@@ -73,13 +78,16 @@ const wasm =
     return E.map(sealed<WasmTensor>)(await wasmBackend({ threads: wanted, hire, relaxed }));
   };
 
+const reference = async (): Promise<Result<AnyBackend>> =>
+  E.right(sealed((await import('./reference/backend.ts')).referenceF32()));
+
 const notYet = (name: string): Promise<Result<AnyBackend>> =>
   Promise.resolve(fail('BackendError', 'a backend that this version has', `'${name}', which is planned`, 'backend'));
 
 const entries: Readonly<Record<string, Entry>> = {
   reference: {
     about: 'plain TypeScript loops in f32: the specification, exact and slow',
-    load: async () => E.right(sealed((await import('./reference/backend.ts')).referenceF32())),
+    load: reference,
   },
   'reference-f64': {
     about: 'the same loops in f64: the oracle',
@@ -91,11 +99,19 @@ const entries: Readonly<Record<string, Entry>> = {
   gpujs: { about: 'gpu.js', load: () => notYet('gpujs') },
 };
 
-/** The names that can be given. */
-export const backendNames: readonly string[] = Object.keys(entries);
+const AUTO = 'auto';
 
-/** The name that counts: the given one, else the environment's, else `reference`. */
-export const backendName = (given?: string): string => given ?? fromEnvironment('PACA_BACKEND') ?? 'reference';
+/** The names that can be given. */
+export const backendNames: readonly string[] = [AUTO, ...Object.keys(entries)];
+
+/** The fastest exact backend that works here. */
+const automatic = async (options: BackendOptions): Promise<Result<AnyBackend>> => {
+  const fast = await wasm(false)(options);
+  return E.isRight(fast) ? fast : reference();
+};
+
+/** The name that counts: the given one, else the environment's, else `auto`. */
+const backendName = (given?: string): string => given ?? fromEnvironment('PACA_BACKEND') ?? AUTO;
 
 /**
  * The backend of a name.
@@ -111,20 +127,30 @@ export const backendName = (given?: string): string => given ?? fromEnvironment(
  */
 export const resolveBackend = (given?: string, options: BackendOptions = {}): Promise<Result<AnyBackend>> => {
   const name = backendName(given);
+  if (name === AUTO) return automatic(options);
   const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
   return entry === undefined
     ? Promise.resolve(fail('BackendError', `one of ${backendNames.join(', ')}`, `'${name}'`, 'backend'))
     : entry.load(options);
 };
 
+/** What of the engine matters to a WebAssembly backend. */
+const engineOf = async (name: string): Promise<Pick<BackendReport, 'simd' | 'relaxedSimd' | 'memoryLimit'>> => {
+  if (!name.startsWith('wasm')) return {};
+  const { features, MOST_BYTES } = await import('./wasm/module.ts');
+  const { simd, relaxedSimd } = features();
+  return { simd, relaxedSimd, memoryLimit: MOST_BYTES };
+};
+
 /** Tries every backend: which work here, and why the others do not. */
 export const inspectBackends = (): Promise<readonly BackendReport[]> =>
   Promise.all(
     Object.entries(entries).map(async ([name, { about, load }]): Promise<BackendReport> => {
+      const engine = await engineOf(name);
       const backend = await load({});
-      if (E.isLeft(backend)) return { name, available: false, why: backend.left.came, threads: 0 };
+      if (E.isLeft(backend)) return { name, available: false, why: backend.left.came, threads: 0, ...engine };
       const { threads, why = about, dispose } = backend.right;
       await dispose();
-      return { name, available: true, why, threads };
+      return { name, available: true, why, threads, ...engine };
     }),
   );

@@ -1,7 +1,8 @@
 /** `paca doctor`: which backends work here, and why the others do not. */
 import * as E from 'fp-ts/lib/Either.js';
-import { backendName, inspectBackends } from '../../backends/resolve.ts';
+import { inspectBackends, resolveBackend } from '../../backends/resolve.ts';
 import { type Command, printJson } from './command.ts';
+import { formatBytes } from './show/format.ts';
 import { renderTable } from './show/table.ts';
 
 /** The runtime that this runs in, with its version. */
@@ -18,13 +19,25 @@ export const doctor: Command = {
   run: async (world, { values }) => {
     const runtime = runtimeName();
     const backends = await inspectBackends();
-    const chosen = backendName();
+    const backend = await resolveBackend();
+    if (E.isLeft(backend)) return backend;
+    const { name: chosen, dispose } = backend.right;
+    await dispose();
     if (values.json) printJson(world, { runtime, backends, chosen });
     else {
-      const rows = backends.map(({ name, available, why }) => [name, available ? 'yes' : 'no', why]);
-      const columns = ['backend', 'works', 'what it is, or why not'].map((header) => ({ header }));
+      const rows = backends.map((b) => [
+        b.name,
+        b.available ? 'yes' : 'no',
+        b.available ? String(b.threads) : '',
+        b.why,
+      ]);
+      const columns = ['backend', 'works', 'threads', 'what it is, or why not'].map((header) => ({ header }));
       world.print(`${runtime}, ${chosen} is chosen\n\n${renderTable(columns, rows, { width: world.columns })}\n`);
+      const engine = backends.find(({ name }) => name === 'wasm');
+      const has = (feature: boolean | undefined): string => (feature ? 'yes' : 'no');
+      world.print(`\nWebAssembly here: SIMD ${has(engine?.simd)}, relaxed SIMD ${has(engine?.relaxedSimd)}, `);
+      world.print(`at most ${formatBytes(engine?.memoryLimit ?? 0)} of tensors\n`);
     }
-    return E.right(backends.some(({ name, available }) => name === chosen && available) ? 0 : 1);
+    return E.right(0);
   },
 };

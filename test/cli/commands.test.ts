@@ -47,12 +47,12 @@ describe('paca doctor', () => {
     const { output, code } = await call(['doctor', '--json']);
     const { backends, chosen, runtime } = JSON.parse(output);
     expect(code).toBe(0);
-    expect(chosen).toBe('reference');
+    expect(chosen).toBe('wasm');
     expect(runtime).toMatch(/^(node|deno) \d/);
     const available = Object.fromEntries(
       backends.map((b: { name: string; available: boolean }) => [b.name, b.available]),
     );
-    expect(available).toMatchObject({ reference: true, webgpu: false });
+    expect(available).toMatchObject({ reference: true, wasm: true, webgpu: false });
     for (const b of backends) expect(b.why.length).toBeGreaterThan(0);
     expect((await call(['doctor'])).output).toContain('reference');
   });
@@ -63,7 +63,7 @@ describe('paca vectors verify', () => {
     const { code, stdout, stderr } = await start(['vectors', 'verify', '--json']).ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const report = JSON.parse(stdout);
-    expect(report).toMatchObject({ backend: 'reference', threads: 1, version: 1, failed: 0, skipped: 0 });
+    expect(report).toMatchObject({ backend: 'wasm', version: 1, failed: 0, skipped: 0 });
     expect(report.passed).toBeGreaterThan(vectorCases.length);
     expect(report.digest).toMatch(/^[0-9a-f]{64}$/);
     expect(JSON.parse((await call(['vectors', 'verify', '--json'])).output).digest).toBe(report.digest);
