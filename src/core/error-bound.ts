@@ -46,18 +46,20 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
   const sum = (...terms: readonly T[]): T => terms.reduce((a, b) => o.add(a, b));
 
   /** A number is rounded once to f32. */
-  const constant = (x: number): B =>
-    bounded(o.full([], x), o.full([], Number.isFinite(x) ? Math.abs(Math.fround(x) - x) : 0));
-  /** Host values in f64 are rounded once, too; those of other types are exact. */
+  const conversion = (x: number): number => (Number.isFinite(x) ? Math.abs(Math.fround(x) - x) : 0);
+  const constant = (x: number): B => bounded(o.full([], x), o.full([], conversion(x)));
+  /** Host values in f64 are rounded once, too; below the smallest normal by more than u·|x|. Other types are exact. */
   const rounding = (t: HostTensor): HostTensor =>
     t.dtype === 'f64'
-      ? { ...t, data: t.data.map((x) => Math.abs(x) * u) }
+      ? { ...t, data: t.data.map((x) => (Number.isFinite(x) ? Math.max(Math.abs(x) * u, conversion(x)) : 0)) }
       : { dtype: 'f32', shape: t.shape, data: new Float32Array(t.data.length) };
   const lift = (x: Operand<B>): B => (typeof x === 'number' ? constant(x) : x);
 
   /** s + relative·(|value| + s) + absolute: an error that gets one more rounding. */
   const rounded = (value: T, s: T, relative: number, absolute: number): B =>
     bounded(value, o.add(sum(s, o.mul(o.add(abs(value), s), relative)), absolute));
+  /** A function that is right to so many ulps; an ulp of a subnormal number is 2·underflow. */
+  const approximated = (value: T, s: T, ulp: number): B => rounded(value, s, 2 * ulp * u, 2 * ulp * underflow);
 
   const binary =
     (f: (a: B, b: B) => B) =>
@@ -74,7 +76,7 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
     const least = o.sub(abs(b.value), b.error);
     const s = o.div(o.add(a.error, o.mul(abs(value), b.error)), least);
     const safe = o.where(o.greater(least, 0), s, Number.POSITIVE_INFINITY);
-    return rounded(value, safe, 2 * ulps.div * u, underflow);
+    return approximated(value, safe, ulps.div);
   };
 
   /** √a: |√â − √a| ≤ e/√a, and never more than √e. */
@@ -94,14 +96,14 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
   /** eᵃ: s = eᵃ·e·eᵉ. */
   const exponential = (a: B): B => {
     const value = o.exp(a.value);
-    return rounded(value, o.mul(value, o.mul(a.error, o.exp(a.error))), 2 * ulps.exp * u, underflow);
+    return approximated(value, o.mul(value, o.mul(a.error, o.exp(a.error))), ulps.exp);
   };
 
   /** A function with a known Lipschitz constant. */
   const lipschitz =
     (f: (x: T) => T, constant: number, ulp: number) =>
     (a: B): B =>
-      rounded(f(a.value), o.mul(a.error, constant), 2 * ulp * u, underflow);
+      approximated(f(a.value), o.mul(a.error, constant), ulp);
 
   /** Whether an error is above 0, as 0 or 1. */
   const uncertain = (error: T): T => o.greater(error, 0);
@@ -135,7 +137,7 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
     };
 
   const argmaxLast = (a: B): B => {
-    const largest = o.reshape(o.sub(o.maxLast(a.value), o.maxLast(a.error)), [...a.shape.slice(0, -1), 1]);
+    const largest = o.reshape(o.maxLast(o.sub(a.value, a.error)), [...a.shape.slice(0, -1), 1]);
     const candidates = o.sumLast(o.sub(1, o.greater(largest, o.add(a.value, a.error))));
     const ties = o.greater(candidates, 1);
     return bounded(o.argmaxLast(a.value), o.mul(ties, uncertain(o.maxLast(a.error))));
@@ -151,12 +153,21 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
     return bounded(times(a.value, b.value), o.add(sum(s, rounding), k * underflow));
   };
 
+  /** An uncertain index may pick any slice, and nothing is known of what that holds. */
+  const gather = (a: B, indices: B, axis: number): B => {
+    const pick = (x: T): T => o.gather(x, indices.value, axis);
+    const along = o.reshape(indices.error, [-1, ...a.shape.slice(axis + 1).map(() => 1)]);
+    return bounded(pick(a.value), o.where(along, Number.POSITIVE_INFINITY, pick(a.error)));
+  };
+
   const scatterAdd = (x: B, indices: B, axis: number, source: B): B => {
     const add = (to: T, from: T): T => o.scatterAdd(to, indices.value, axis, from);
     const times = add(zeros(x.shape), o.full(source.shape, 1));
     const growth = o.div(o.mul(times, u), o.sub(1, o.mul(times, u)));
     const magnitude = add(o.add(abs(x.value), x.error), o.add(abs(source.value), source.error));
-    return bounded(add(x.value, source.value), o.add(add(x.error, source.error), o.mul(magnitude, growth)));
+    const error = o.add(add(x.error, source.error), o.mul(magnitude, growth));
+    const lost = o.maxLast(indices.error);
+    return bounded(add(x.value, source.value), o.where(uncertain(lost), Number.POSITIVE_INFINITY, error));
   };
 
   const oneHot = (indices: B, depth: number): B => {
@@ -203,7 +214,7 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
     maxLast: both(o.maxLast),
     argmaxLast,
     matmul,
-    gather: (a, indices, axis) => both((x) => o.gather(x, indices.value, axis))(a),
+    gather,
     scatterAdd,
     oneHot,
     unfold: (a, window, outside) => bounded(o.unfold(a.value, window, outside), o.unfold(a.error, window, 0)),

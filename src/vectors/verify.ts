@@ -3,6 +3,7 @@
  * bounded one must lie within the committed bound of the committed f64 value.
  */
 import * as E from 'fp-ts/lib/Either.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Backend, ConformanceClass } from '../core/backend.ts';
 import { joinBytes, sha256Hex } from '../io/digest.ts';
 import { decodeSafetensors } from '../io/safetensors.ts';
@@ -70,27 +71,35 @@ export const largestFraction = (got: HostTensor, value: HostTensor, bound: HostT
   return largest;
 };
 
+interface Check {
+  readonly failures: readonly string[];
+  readonly fraction: number;
+  readonly bytes: readonly Uint8Array[];
+}
+
 const checkOutput = (
   conformance: ConformanceClass,
   name: string,
   got: HostTensor | undefined,
   { exact, value, bound }: Expected,
-): { readonly failures: readonly string[]; readonly fraction: number } => {
-  if (got === undefined) return { failures: [`no output '${name}'`], fraction: 0 };
-  if (exact === undefined) return { failures: [`the file holds no exact '${name}'`], fraction: 0 };
+): Check => {
+  const failed = (reason: string): Check => ({ failures: [reason], fraction: 0, bytes: [] });
+  if (got === undefined) return failed(`no output '${name}'`);
+  if (exact === undefined) return failed(`the file holds no exact '${name}'`);
   if (got.dtype !== exact.dtype || !sameShape(got.shape, exact.shape)) {
-    return { failures: [`'${name}': expected ${showSpec(exact)}, got ${showSpec(got)}`], fraction: 0 };
+    return failed(`'${name}': expected ${showSpec(exact)}, got ${showSpec(got)}`);
   }
-  const isFloat = value !== undefined && bound !== undefined;
-  const fraction = isFloat ? largestFraction(got, value, bound) : 0;
-  const difference = conformance === 'exact' || !isFloat ? firstDifference(got, exact) : null;
-  return {
-    failures: [
-      ...(difference === null ? [] : [`'${name}' ${difference}`]),
-      ...(fraction <= 1 ? [] : [`'${name}' lies ${fraction} times its bound from the f64 value`]),
-    ],
-    fraction,
-  };
+  const bytes = [exactBytes(got)];
+  const difference = firstDifference(got, exact);
+  const differs = difference === null ? [] : [`'${name}' ${difference}`];
+  if (exact.dtype === 'i32') return { failures: differs, fraction: 0, bytes };
+  if (value === undefined || bound === undefined) return failed(`the file holds no value or no bound of '${name}'`);
+  if (![value, bound].every(({ shape }) => sameShape(shape, exact.shape))) {
+    return failed(`the file's value or bound of '${name}' has another shape than its exact result`);
+  }
+  const fraction = largestFraction(got, value, bound);
+  const outside = fraction <= 1 ? [] : [`'${name}' lies ${fraction} times its bound from the f64 value`];
+  return { failures: [...(conformance === 'exact' ? differs : []), ...outside], fraction, bytes };
 };
 
 const withPrefix = (tensors: Tensors<HostTensor>, prefix: string): Tensors<HostTensor> =>
@@ -100,13 +109,15 @@ const withPrefix = (tensors: Tensors<HostTensor>, prefix: string): Tensors<HostT
     ),
   );
 
+const failedWith = (id: string, reason: string): Outcome => ({ id, failures: [reason], fraction: 0, bytes: [] });
+
 const verifyCase = async <T extends Spec>(
   { kernels, conformance }: Backend<T>,
   entry: ManifestCase,
   c: VectorCase | undefined,
   file: Result<Uint8Array>,
 ): Promise<Outcome> => {
-  const failed = (reason: string): Outcome => ({ id: entry.id, failures: [reason], fraction: 0, bytes: [] });
+  const failed = (reason: string): Outcome => failedWith(entry.id, reason);
   if (c === undefined) return failed('this engine has no such case');
   if (E.isLeft(file)) return failed(showError(file.left));
   const decoded = decodeSafetensors(file.right, entry.file);
@@ -133,29 +144,32 @@ const verifyCase = async <T extends Spec>(
         : [`keeps ${residual} bytes between forward and backward, expected ${entry.residualBytes}`]),
     ],
     fraction: Math.max(0, ...checks.map(({ fraction }) => fraction)),
-    bytes: Object.keys(entry.outputs).flatMap((name) => {
-      const got = outputs[name];
-      return got === undefined ? [] : [exactBytes(got)];
-    }),
+    bytes: checks.flatMap(({ bytes }) => bytes),
   };
 };
 
-const verifyRejections = <T extends Spec>({ kernels }: Backend<T>, manifest: Manifest): readonly Outcome[] =>
-  manifest.rejections.map(({ id, expected }) => {
-    const outcome = (failures: readonly string[]): Outcome => ({ id, failures, fraction: 0, bytes: [] });
-    const found = rejections.find((r) => r.id === id);
-    if (found === undefined) return outcome(['this engine has no such case']);
-    const result = found.run(kernels);
-    if (E.isRight(result)) return outcome([`expected a ${expected}, but it was accepted`]);
-    return outcome(result.left.tag === expected ? [] : [`expected a ${expected}, got ${showError(result.left)}`]);
-  });
+/** A backend that throws has failed the case, and the next one runs all the same. */
+const outcomeOf = async (id: string, run: () => Promise<Outcome>): Promise<Outcome> =>
+  E.getOrElse((reason: string) => failedWith(id, reason))(await TE.tryCatch(run, (e) => `it threw: ${e}`)());
+
+const verifyRejection = <T extends Spec>(
+  { kernels }: Backend<T>,
+  { id, expected }: Manifest['rejections'][number],
+): Outcome => {
+  const found = rejections.find((r) => r.id === id);
+  if (found === undefined) return failedWith(id, 'this engine has no such case');
+  const result = found.run(kernels);
+  if (E.isRight(result)) return failedWith(id, `expected a ${expected}, but it was accepted`);
+  if (result.left.tag !== expected) return failedWith(id, `expected a ${expected}, got ${showError(result.left)}`);
+  return { id, failures: [], fraction: 0, bytes: [] };
+};
 
 /** Cases that the engine has and the manifest does not. */
 const missing = (manifest: Manifest): readonly Outcome[] => {
   const known = new Set([...manifest.cases, ...manifest.rejections].map(({ id }) => id));
   return [...vectorCases, ...rejections]
     .filter(({ id }) => !known.has(id))
-    .map(({ id }) => ({ id, failures: ['the manifest has no such case'], fraction: 0, bytes: [] }));
+    .map(({ id }) => failedWith(id, 'the manifest has no such case'));
 };
 
 /** Runs every case of the suite on the backend. `left` if the manifest can't be read. */
@@ -167,9 +181,13 @@ export const verifySuite = async <T extends Spec>(backend: Backend<T>, read: Rea
   const byId = new Map(vectorCases.map((c) => [c.id, c]));
   const outcomes: Outcome[] = [];
   for (const entry of manifest.right.cases) {
-    outcomes.push(await verifyCase(backend, entry, byId.get(entry.id), await read(entry.file)));
+    const file = await read(entry.file);
+    outcomes.push(await outcomeOf(entry.id, () => verifyCase(backend, entry, byId.get(entry.id), file)));
   }
-  outcomes.push(...verifyRejections(backend, manifest.right), ...missing(manifest.right));
+  for (const entry of manifest.right.rejections) {
+    outcomes.push(await outcomeOf(entry.id, async () => verifyRejection(backend, entry)));
+  }
+  outcomes.push(...missing(manifest.right));
   return E.right(await reportOf(backend, manifest.right, outcomes));
 };
 

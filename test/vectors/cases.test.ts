@@ -1,10 +1,14 @@
 /** Every case is a test: bits of the f32 reference, values of the f64 one, and how far the two lie apart. */
+import { createHash } from 'node:crypto';
+import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
 import { referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 import { bytesPerElement } from '../../src/spec/dtype.ts';
+import { orThrow } from '../../src/spec/errors.ts';
 import type { HostTensor } from '../../src/spec/tensor.ts';
-import { vectorCases } from '../../src/vectors/cases/index.ts';
+import { rejections, vectorCases } from '../../src/vectors/cases/index.ts';
 import { generateSuite } from '../../src/vectors/generate.ts';
+import { parseManifest } from '../../src/vectors/manifest.ts';
 import { runCase } from '../../src/vectors/run.ts';
 import { largestFraction } from '../../src/vectors/verify.ts';
 import { suiteFile, suiteFiles, tensorsOf } from './suite.ts';
@@ -17,6 +21,11 @@ const firstDifference = (a: HostTensor, b: HostTensor): number => {
 };
 
 const numbers = (t: HostTensor): readonly number[] => Array.from(t.data as Float64Array);
+
+const manifest = orThrow(parseManifest(new TextDecoder().decode(suiteFile('manifest.json')), 'manifest.json'));
+
+const withoutData = (tensors: readonly (readonly [string, HostTensor])[]): unknown =>
+  Object.fromEntries(tensors.map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
 
 describe.each(vectorCases.map((c) => [c.id, c] as const))('%s', (id, c) => {
   const tensors = tensorsOf(suiteFile(`${id}.safetensors`));
@@ -35,16 +44,36 @@ describe.each(vectorCases.map((c) => [c.id, c] as const))('%s', (id, c) => {
     }
   });
 
+  it('is in the manifest as it is here and in its file', () => {
+    const entry = manifest.cases.find((one) => one.id === id)!;
+    expect(entry).toMatchObject({ note: c.note, settings: c.settings, file: `${id}.safetensors` });
+    expect(entry.inputs).toEqual(withoutData(Object.entries(c.inputs)));
+    expect(entry.outputs).toEqual(withoutData(names('exact').map((name) => [name, tensors[`exact/${name}`]!])));
+    expect(entry.residualBytes).toBe(c.residualBytes?.(referenceF32().kernels));
+    for (const name of names('input')) {
+      expect(firstDifference(tensors[`input/${name}`]!, c.inputs[name]!), `input ${name}`).toBe(-1);
+    }
+  });
+
   it('lies within bounds that are finite and mean something', () => {
     for (const name of names('value')) {
       const [exact, value, bound] = ['exact', 'value', 'bound'].map((prefix) => tensors[`${prefix}/${name}`]!);
       expect(largestFraction(exact!, value!, bound!), name).toBeLessThan(1);
+      // Over ten training steps errors grow by a factor a step; everything else is one formula deep.
       const limit = id.startsWith('training/') ? 0.05 : 1e-3;
       const values = numbers(value!);
       const loosest = Math.max(...numbers(bound!).map((b, i) => b / (1 + Math.abs(values[i]!))));
       expect(loosest, name).toBeLessThan(limit);
     }
   });
+});
+
+it.each(rejections.map((r) => [r.id, r] as const))('%s', (id, { expected, note, settings, run }) => {
+  for (const backend of [referenceF32(), referenceF64()]) {
+    const result = run(backend.kernels);
+    expect(E.isLeft(result) && result.left).toMatchObject({ tag: expected, expected: /./, came: /./, where: /./ });
+  }
+  expect(manifest.rejections).toContainEqual({ id, note, settings, expected });
 });
 
 describe('the suite', () => {
@@ -55,8 +84,19 @@ describe('the suite', () => {
     for (const [name, bytes] of generated) expect(Buffer.compare(bytes, committed.get(name)!), name).toBe(0);
   });
 
-  it('names no case twice', () => {
-    expect(new Set(vectorCases.map(({ id }) => id)).size).toBe(vectorCases.length);
+  it('names no case twice, here and in the manifest', () => {
+    const ids = [...vectorCases, ...rejections].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect([...manifest.cases, ...manifest.rejections].map(({ id }) => id)).toEqual(ids);
+  });
+
+  it('has the digest of its exact tensors, in the order of the manifest', () => {
+    const hash = createHash('sha256');
+    for (const { file, outputs } of manifest.cases) {
+      const tensors = tensorsOf(suiteFile(file));
+      for (const name of Object.keys(outputs)) hash.update(tensors[`exact/${name}`]!.data as Float32Array);
+    }
+    expect(manifest.digest).toBe(hash.digest('hex'));
   });
 
   it('counts the residual of a PaCA linear map as n·r numbers of f32', () => {

@@ -1,23 +1,19 @@
 /** The judge is judged: whatever is wrong with a suite or a backend must show. */
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
-import { type ReferenceTensor, referenceF32 } from '../../backends/reference/backend.ts';
+import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 import type { Backend } from '../../src/core/backend.ts';
-import { type FusedKernels, type Kernels, kernels } from '../../src/core/fused.ts';
+import type { FusedKernels, Kernels } from '../../src/core/fused.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
-import { orThrow } from '../../src/spec/errors.ts';
 import type { HostTensor } from '../../src/spec/tensor.ts';
 import { rejections, vectorCases } from '../../src/vectors/cases/index.ts';
-import { type Report, verifySuite } from '../../src/vectors/verify.ts';
+import { verifySuite } from '../../src/vectors/verify.ts';
+import { pairwise, reversed } from '../support/summation-orders.ts';
+import { classes, failedCases, verify, withKernels, withOps } from './judged.ts';
 import { reading, suiteFile, suiteFiles, tensorsOf } from './suite.ts';
 
 const files = suiteFiles();
 const CASE = 'paca/linear-bias-scale';
-
-const verify = async (
-  backend: Backend<ReferenceTensor> = referenceF32(),
-  suite: ReadonlyMap<string, Uint8Array> = files,
-): Promise<Report> => orThrow(await verifySuite(backend, reading(suite)));
 
 /** The suite with one file changed. */
 const withFile = (name: string, bytes: Uint8Array | null): ReadonlyMap<string, Uint8Array> => {
@@ -27,13 +23,26 @@ const withFile = (name: string, bytes: Uint8Array | null): ReadonlyMap<string, U
   return changed;
 };
 
+/** The suite with one tensor of {@link CASE} changed, or without it. */
+const withTensor = (name: string, change: (t: HostTensor) => HostTensor | null): ReadonlyMap<string, Uint8Array> => {
+  const { [name]: old, ...others } = tensorsOf(suiteFile(`${CASE}.safetensors`));
+  const changed = change(old!);
+  return withFile(`${CASE}.safetensors`, encodeSafetensors(changed ? { ...others, [name]: changed } : others));
+};
+
 /** The suite with the first element of one tensor of {@link CASE} changed. */
-const withElement = (name: string, change: (x: number) => number): ReadonlyMap<string, Uint8Array> => {
-  const tensors = { ...tensorsOf(suiteFile(`${CASE}.safetensors`)) };
-  const data = (tensors[name]!.data as Float64Array).slice();
-  data[0] = change(data[0]!);
-  tensors[name] = { ...tensors[name]!, data } as HostTensor;
-  return withFile(`${CASE}.safetensors`, encodeSafetensors(tensors));
+const withElement = (name: string, change: (x: number) => number): ReadonlyMap<string, Uint8Array> =>
+  withTensor(name, (t) => {
+    const data = (t.data as Float64Array).slice();
+    data[0] = change(data[0]!);
+    return { ...t, data } as HostTensor;
+  });
+
+/** x with its last bit flipped. */
+const lastBitFlipped = (x: number): number => {
+  const bits = new Uint32Array(Float32Array.of(x).buffer);
+  bits[0]! ^= 1;
+  return new Float32Array(bits.buffer)[0]!;
 };
 
 /** The suite with another manifest. */
@@ -41,17 +50,6 @@ const withManifest = (change: (manifest: { cases: { id: string }[] }) => unknown
   const manifest = JSON.parse(new TextDecoder().decode(suiteFile('manifest.json')));
   return withFile('manifest.json', new TextEncoder().encode(JSON.stringify(change(manifest) ?? manifest)));
 };
-
-/** The reference with some of its kernels replaced. */
-const faulty = (
-  change: (k: Kernels<ReferenceTensor>) => FusedKernels<ReferenceTensor>,
-  conformance: 'exact' | 'bounded' = 'exact',
-): Backend<ReferenceTensor> => {
-  const backend = referenceF32();
-  return { ...backend, conformance, kernels: kernels(backend.kernels, change(backend.kernels)) };
-};
-
-const failedCases = ({ failures }: Report): readonly string[] => [...new Set(failures.map((f) => f.case))];
 
 describe('verifySuite', () => {
   it('passes the reference, in both classes, with the committed digest', async () => {
@@ -65,36 +63,31 @@ describe('verifySuite', () => {
   });
 
   it('sees one bit of one element', async () => {
-    const next = (x: number): number => Math.fround(x * (1 + 2 ** -23));
-    expect(failedCases(await verify(referenceF32(), withElement('exact/y', next)))).toEqual([CASE]);
+    const report = await verify(referenceF32(), withElement('exact/y', lastBitFlipped));
+    expect(report.failures).toEqual([{ case: CASE, reason: expect.stringContaining("'y' element 0: expected") }]);
   });
 
-  it('sees a value outside its bound, and a NaN', async () => {
-    const bounded = { ...referenceF32(), conformance: 'bounded' as const };
-    expect(
-      failedCases(
-        await verify(
-          bounded,
-          withElement('value/y', (x) => x + 1),
-        ),
-      ),
-    ).toEqual([CASE]);
-    expect(
-      failedCases(
-        await verify(
-          bounded,
-          withElement('value/y', () => Number.NaN),
-        ),
-      ),
-    ).toEqual([CASE]);
-    expect(
-      failedCases(
-        await verify(
-          bounded,
-          withElement('bound/y', () => 0),
-        ),
-      ),
-    ).toEqual([CASE]);
+  it.each(classes)('sees a value that is wrong, a NaN, and a bound of 0 (%s)', async (conformance) => {
+    const changes: readonly [string, (x: number) => number][] = [
+      ['value/y', (x) => x + 1],
+      ['value/y', () => Number.NaN],
+      ['bound/y', () => 0],
+      ['bound/y', () => Number.NaN],
+    ];
+    for (const [name, change] of changes) {
+      const report = await verify({ ...referenceF32(), conformance }, withElement(name, change));
+      expect(failedCases(report)).toEqual([CASE]);
+    }
+  });
+
+  it.each(classes)('sees tensors that the file lacks or holds in another shape (%s)', async (conformance) => {
+    const flat = (t: HostTensor): HostTensor => ({ ...t, shape: [t.data.length] });
+    for (const name of ['exact/y', 'value/y', 'bound/y', 'input/x']) {
+      for (const change of [() => null, flat]) {
+        const report = await verify({ ...referenceF32(), conformance }, withTensor(name, change));
+        expect(failedCases(report)).toContain(CASE);
+      }
+    }
   });
 
   it('sees files that are missing or cut', async () => {
@@ -179,11 +172,52 @@ describe('a wrong backend', () => {
       'losses/cross-entropy',
     ],
     ['a result of another shape', (k) => ({ silu: { forward: (x) => k.reshape(x, [-1]) } }), 'layers/silu'],
+    ['a result of another type', (k) => ({ silu: { forward: (x) => k.cast(x, 'bf16') } }), 'layers/silu'],
+    ['a missing result', () => ({ silu: { forward: () => undefined as never } }), 'layers/silu'],
+    [
+      'an exception',
+      () => ({
+        silu: {
+          forward: () => {
+            throw new Error('not implemented');
+          },
+        },
+      }),
+      'layers/silu',
+    ],
+    [
+      'a relative error of 10⁻⁴',
+      (k) => ({ silu: { forward: (x) => k.mul(k.silu.forward(x), 1.0001) } }),
+      'layers/silu',
+    ],
   ])('fails by %s, in both classes', async (_, change, id) => {
     for (const conformance of ['exact', 'bounded'] as const) {
-      const report = await verify(faulty(change, conformance));
+      const report = await verify(withKernels(change, conformance));
       expect(failedCases(report)).toContain(id);
       expect(report.failed).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('a backend of another order', () => {
+  it.each([
+    ['reversed', reversed],
+    ['pairwise', pairwise],
+  ] as const)('is bounded but not exact: %s', async (_, order) => {
+    expect(await verify(withOps(order, 'bounded'))).toMatchObject({ failed: 0, failures: [] });
+    expect(failedCases(await verify(withOps(order, 'exact')))).toEqual(
+      expect.arrayContaining(['layers/linear', 'paca/linear', 'layers/rms-norm', 'digest']),
+    );
+  });
+
+  it('fails where it computes in f64, in both classes, and does not stop', async () => {
+    for (const conformance of classes) {
+      const report = await verify({ ...referenceF64(), conformance } as Backend<ReferenceTensor>);
+      expect(report.failed).toBeGreaterThan(vectorCases.length / 2);
+      expect(report.failures).toContainEqual({
+        case: 'layers/relu',
+        reason: "'y': expected f32[7, 11], got f64[7, 11]",
+      });
     }
   });
 });
