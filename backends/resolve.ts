@@ -35,11 +35,16 @@ export interface BackendReport {
   /** Why not, or what it is. */
   readonly why: string;
   readonly threads: number;
+  /** Whether this engine's WebAssembly has vectors, and fused operations on them; of the wasm backends only. */
+  readonly simd?: boolean;
+  readonly relaxedSimd?: boolean;
 }
 
 interface Entry {
   readonly about: string;
   readonly load: (options: BackendOptions) => Promise<Result<AnyBackend>>;
+  /** What else there is to report. */
+  readonly features?: () => Promise<Partial<BackendReport>>;
 }
 
 /** The handle type is forgotten here: whoever uses the backend gives it back its own handles. */
@@ -49,6 +54,11 @@ const sealed = <T extends Spec>(backend: Backend<T>): AnyBackend => backend as u
 const fromEnvironment = (name: string): string | undefined => {
   const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
   return process?.env?.[name] || undefined;
+};
+
+const wasmFeatures = async (): Promise<Partial<BackendReport>> => {
+  const { simd, relaxedSimd } = (await import('./wasm/module.ts')).features();
+  return { simd, relaxedSimd };
 };
 
 /** Node, and Deno, which has its worker threads too. */
@@ -85,8 +95,12 @@ const entries: Readonly<Record<string, Entry>> = {
     about: 'the same loops in f64: the oracle',
     load: async () => E.right(sealed((await import('./reference/backend.ts')).referenceF64())),
   },
-  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false) },
-  'wasm-relaxed': { about: 'WebAssembly SIMD with fused multiply-add, bounded', load: wasm(true) },
+  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false), features: wasmFeatures },
+  'wasm-relaxed': {
+    about: 'WebAssembly SIMD with fused multiply-add, bounded',
+    load: wasm(true),
+    features: wasmFeatures,
+  },
   webgpu: { about: 'WebGPU', load: () => notYet('webgpu') },
   gpujs: { about: 'gpu.js', load: () => notYet('gpujs') },
 };
@@ -120,11 +134,11 @@ export const resolveBackend = (given?: string, options: BackendOptions = {}): Pr
 /** Tries every backend: which work here, and why the others do not. */
 export const inspectBackends = (): Promise<readonly BackendReport[]> =>
   Promise.all(
-    Object.entries(entries).map(async ([name, { about, load }]): Promise<BackendReport> => {
-      const backend = await load({});
-      if (E.isLeft(backend)) return { name, available: false, why: backend.left.came, threads: 0 };
+    Object.entries(entries).map(async ([name, { about, load, features }]): Promise<BackendReport> => {
+      const [backend, more] = await Promise.all([load({}), features?.()]);
+      if (E.isLeft(backend)) return { name, available: false, why: backend.left.came, threads: 0, ...more };
       const { threads, why = about, dispose } = backend.right;
       await dispose();
-      return { name, available: true, why, threads };
+      return { name, available: true, why, threads, ...more };
     }),
   );

@@ -136,9 +136,13 @@ if (values.json) {
   const { name, threads } = backend;
   process.stdout.write(`${JSON.stringify({ backend: name, threads, peakGflops: round(peak / 1e9, 2), results })}\n`);
 } else {
-  process.stdout.write(`${backend.name}, ${backend.threads} threads; peak of one core ${(peak / 1e9).toFixed(1)} GFLOP/s\n`);
+  process.stdout.write(
+    `${backend.name}, ${backend.threads} threads; peak of one core ${(peak / 1e9).toFixed(1)} GFLOP/s\n`,
+  );
   for (const { m, n, k, layout, gflops, ofPeak } of results) {
     const share = `${(100 * ofPeak).toFixed(0)}%`;
-    process.stdout.write(`${`${m}×${k} · ${k}×${n}`.padEnd(24)} ${layout} ${gflops.toFixed(1).padStart(7)} ${share.padStart(5)}\n`);
+    process.stdout.write(
+      `${`${m}×${k} · ${k}×${n}`.padEnd(24)} ${layout} ${gflops.toFixed(1).padStart(7)} ${share.padStart(5)}\n`,
+    );
   }
 }

@@ -25,7 +25,16 @@ const compile = async (target) => {
   /** @type {Uint8Array[]} */
   const outputs = [];
   const { error, stderr } = await asc.main(
-    ['--config', 'asconfig.json', '--target', target, '--disableWarning', AS112_VECTORS_IN_SIGNATURES, '-o', 'out.wasm'],
+    [
+      '--config',
+      'asconfig.json',
+      '--target',
+      target,
+      '--disableWarning',
+      AS112_VECTORS_IN_SIGNATURES,
+      '-o',
+      'out.wasm',
+    ],
     { writeFile: (_, content) => void outputs.push(/** @type {Uint8Array} */ (content)) },
   );
   const [bytes] = outputs;

@@ -94,7 +94,9 @@ const layOut = ({ memory, exports }: Loaded, threads: number): { scratch: readon
 
 const describe = (threads: number, wanted: number, relaxed: boolean): string => {
   const kind = `WebAssembly SIMD${relaxed ? ' with fused multiply-add' : ''}, ${threads} thread${threads === 1 ? '' : 's'}`;
-  return threads < wanted ? `${kind}: there is no shared memory for ${wanted}, the page is not cross-origin isolated` : kind;
+  return threads < wanted
+    ? `${kind}: there is no shared memory for ${wanted}, the page is not cross-origin isolated`
+    : kind;
 };
 
 /** The backend; `left` says what this engine lacks, or why a worker did not start. */
@@ -109,7 +111,8 @@ export const wasmBackend = async (options: WasmOptions): Promise<Result<WasmBack
   try {
     const loaded = load(relaxed ? 'relaxed' : 'baseline', limit);
     const { scratch, tensors } = layOut(loaded, threads);
-    const pool = threads === 1 ? alone(loaded.exports, scratch[0] ?? 0) : await team(loaded, RESERVED_BYTES, scratch, hire);
+    const pool =
+      threads === 1 ? alone(loaded.exports, scratch[0] ?? 0) : await team(loaded, RESERVED_BYTES, scratch, hire);
     return E.right({
       name: relaxed ? 'wasm-relaxed' : 'wasm',
       conformance: relaxed ? 'bounded' : 'exact',

@@ -136,21 +136,10 @@ export interface TensorKernels {
   readonly tanhBackward: PairKernel;
 
   readonly rmsNorm: Ranged<[width: number, x: number, weight: number, epsilon: number, y: number, inverse: number]>;
-  readonly rmsNormInput: Ranged<
-    [width: number, dy: number, x: number, inverse: number, weight: number, dx: number]
-  >;
+  readonly rmsNormInput: Ranged<[width: number, dy: number, x: number, inverse: number, weight: number, dx: number]>;
   readonly rmsNormWeight: Ranged<[rows: number, width: number, dy: number, x: number, inverse: number, out: number]>;
   readonly layerNorm: Ranged<
-    [
-      width: number,
-      x: number,
-      weight: number,
-      bias: number,
-      epsilon: number,
-      y: number,
-      mean: number,
-      inverse: number,
-    ]
+    [width: number, x: number, weight: number, bias: number, epsilon: number, y: number, mean: number, inverse: number]
   >;
   readonly layerNormInput: Ranged<
     [width: number, dy: number, x: number, mean: number, inverse: number, weight: number, dx: number]

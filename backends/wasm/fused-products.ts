@@ -55,7 +55,12 @@ export const fusedProducts = (o: Ops<Tensor>, memory: Memory, { product }: Produ
       : { bias, connections: recordsOf(connections, weight), count: connections.length };
 
   /** x·W̃ᵀ + b */
-  const forward = (x: Tensor, weight: Tensor, bias: Tensor | null, connections: readonly Connections<Tensor>[]): Tensor =>
+  const forward = (
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | null,
+    connections: readonly Connections<Tensor>[],
+  ): Tensor =>
     o.scope(() => {
       const additions = adding(connections, weight, biasOf(bias, weight.shape[0] ?? 0));
       return sameLeading(o, product(toRows(o, x), weight, 'nt', additions), x);

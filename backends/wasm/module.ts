@@ -55,9 +55,9 @@ export const RESERVED_BYTES: number = PAGE;
 export const newMemory = (limit: number): WebAssembly.Memory =>
   new WebAssembly.Memory({ initial: 1, maximum: Math.ceil(limit / PAGE), shared: true });
 
-export const compile = (variant: Variant): WebAssembly.Module => new WebAssembly.Module(bytesOf(sources[variant]));
+const compile = (variant: Variant): WebAssembly.Module => new WebAssembly.Module(bytesOf(sources[variant]));
 
-export const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Exports =>
+const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Exports =>
   new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
 
 export interface Loaded {

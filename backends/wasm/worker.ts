@@ -51,11 +51,7 @@ export interface Setup {
 export const kernelNames = (module: WebAssembly.Module): readonly string[] =>
   WebAssembly.Module.exports(module).map(({ name }) => name);
 
-export const controlOf = (
-  memory: WebAssembly.Memory,
-  address: number,
-  kernels: readonly Kernel[],
-): Control => ({
+export const controlOf = (memory: WebAssembly.Memory, address: number, kernels: readonly Kernel[]): Control => ({
   words: new Int32Array(memory.buffer, address, CONTROL_BYTES / 4),
   numbers: new Float64Array(memory.buffer, address, CONTROL_BYTES / 8),
   kernels,
@@ -92,11 +88,7 @@ export const takeCalls = (control: Control, scratch: number): void => {
 };
 
 /** Publishes a task of the kernel of this number and wakes the workers. All calls have the same number of arguments. */
-export const publish = (
-  { words, numbers }: Control,
-  kernel: number,
-  calls: readonly (readonly number[])[],
-): void => {
+export const publish = ({ words, numbers }: Control, kernel: number, calls: readonly (readonly number[])[]): void => {
   calls.forEach((args, i) => {
     numbers.set(args, FIRST_ARGUMENT + i * MOST_ARGUMENTS);
   });

@@ -24,7 +24,11 @@ afterAll(() => Promise.all(backends.map((backend) => backend.dispose())));
 /** What is computed from tensors on the host. */
 type Computation = <T extends Spec>(k: Kernels<T>, ...inputs: readonly T[]) => T;
 
-const resultOf = <T extends Spec>(k: Kernels<T>, compute: Computation, inputs: readonly HostTensor[]): Promise<HostTensor> => {
+const resultOf = <T extends Spec>(
+  k: Kernels<T>,
+  compute: Computation,
+  inputs: readonly HostTensor[],
+): Promise<HostTensor> => {
   const result = k.scope(() => compute(k, ...inputs.map(k.fromHost)));
   const read = k.toHost(result);
   k.donate(result);
@@ -61,7 +65,6 @@ const shapesOf = (l: Layout, m: number, n: number, k: number): readonly [Shape, 
   l === 'nt' ? [n, k] : [k, n],
 ];
 
-
 const product = (l: Layout, m: number, n: number, k: number, s: number, mix: Mix = plain): Promise<void> => {
   const [a, b] = shapesOf(l, m, n, k);
   return agree([floats(s, a, mix), floats(s + 1, b, mix)], (o, x, y) => o.matmul(x!, y!, l));
@@ -69,10 +72,9 @@ const product = (l: Layout, m: number, n: number, k: number, s: number, mix: Mix
 
 describe('matmul', () => {
   it('has the bits of the sequential sum, for small sizes', () =>
-    fc.assert(
-      fc.asyncProperty(layout, length, length, length, seed, fc.constantFrom(plain, some), product),
-      { numRuns: 150 },
-    ));
+    fc.assert(fc.asyncProperty(layout, length, length, length, seed, fc.constantFrom(plain, some), product), {
+      numRuns: 150,
+    }));
 
   for (const l of ['nn', 'nt', 'tn'] as const) {
     it(`goes on with a sum over blocks of k (${l})`, async () => {
@@ -171,7 +173,9 @@ describe('linear', () => {
 });
 
 /** Adapters over `[out, input]`: distinct sorted columns that may overlap between them, and a scale each. */
-const adapters = (input: number): fc.Arbitrary<readonly { readonly columns: readonly number[]; readonly scale: number }[]> => {
+const adapters = (
+  input: number,
+): fc.Arbitrary<readonly { readonly columns: readonly number[]; readonly scale: number }[]> => {
   const columns = fc.subarray(Array.from({ length: input }, (_, i) => i));
   return fc.array(fc.record({ columns, scale: fc.constantFrom(1, 0.3, 2, -1.7) }), { maxLength: 3 });
 };
