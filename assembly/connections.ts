@@ -1,6 +1,6 @@
 /**
- * PaCA's partial connections, added to a weight while it is packed: W̃ = fl(widen(W) + fl(s·δ)) in the packed block only.
- * The weight itself is never written, and W̃ exists nowhere as a whole.
+ * PaCA's partial connections, added to a weight while it is packed: W̃ = fl(widen(W) + fl(s·δ)), in the packed block
+ * only. The weight itself is never written, and W̃ exists nowhere as a whole.
  *
  * A record is { indices: i32[rank], delta: f32[out, rank], rank, scale }: two addresses, an i32 and an f32. Records are
  * taken in list order, so that columns which several adapters chose take their deltas in that order.
@@ -52,7 +52,9 @@ function connectColumns(record: usize, column: i32, columns: i32, step: i32, dep
 }
 
 /** Adds `count` records to a packed block of B: columns `column` …, steps of k `step` …. */
-export function connect(transposed: bool, records: usize, count: i32, column: i32, columns: i32, step: i32, depth: i32, block: usize): void {
+export function connect(
+  transposed: bool, records: usize, count: i32, column: i32, columns: i32, step: i32, depth: i32, block: usize,
+): void {
   for (let i = 0; i < count; i++, records += RECORD_BYTES) {
     if (transposed) connectSteps(records, column, columns, step, depth, block);
     else connectColumns(records, column, columns, step, depth, block);

@@ -1,7 +1,7 @@
 /**
- * The micro-kernels of the products: a tile of 2 × 16 elements of C in eight registers, and one of 4 × 8 where there are
- * only so few columns. Every element takes its products one after the other in ascending k, one rounding for each × and
- * each +; in the relaxed build one for both.
+ * The micro-kernels of the products: a tile of 2 × 16 elements of C in eight registers, and one of 4 × 8 for the last
+ * few columns. Every element takes its products one after the other in ascending k, one rounding for each × and each +;
+ * in the relaxed build one for both.
  */
 
 /** Rows and columns of a tile, and of a narrow one. */
@@ -19,14 +19,16 @@ export function multiplyAdd(sum: v128, a: v128, b: v128): v128 {
 }
 
 /**
- * C += A·B over `depth` steps of k; `fresh`: from +0 instead of from C. The rows of A begin at `a` and lie `strideA` apart,
- * the steps of B at `b` and `strideB`, the rows of C at `c` and `strideC`; within a row, elements are neighbours.
+ * C += A·B over `depth` steps of k; `fresh`: from +0 instead of from C. The rows of A begin at `a` and lie `strideA`
+ * apart, the steps of B at `b` and `strideB`, the rows of C at `c` and `strideC`; within a row, elements are neighbours.
  *
  * The second row is computed before the first and stored after it, and the loop tests at its end: written so, V8 keeps
  * every value in a register. The order of the parameters decides which registers they get, hence the length of the
  * loop's instructions: another order costs a fifth of the speed on some processors.
  */
-export function tile(depth: i32, b: usize, a: usize, c: usize, strideC: usize, fresh: bool, strideA: usize, strideB: usize): void {
+export function tile(
+  depth: i32, b: usize, a: usize, c: usize, strideC: usize, fresh: bool, strideA: usize, strideB: usize,
+): void {
   let c00 = f32x4.splat(0);
   let c01 = c00;
   let c02 = c00;
@@ -80,7 +82,9 @@ export function tile(depth: i32, b: usize, a: usize, c: usize, strideC: usize, f
 }
 
 /** The same for four rows and eight columns. */
-export function narrowTile(depth: i32, b: usize, a: usize, c: usize, strideC: usize, fresh: bool, strideA: usize, strideB: usize): void {
+export function narrowTile(
+  depth: i32, b: usize, a: usize, c: usize, strideC: usize, fresh: bool, strideA: usize, strideB: usize,
+): void {
   let c00 = f32x4.splat(0);
   let c01 = c00;
   let c10 = c00;

@@ -1,7 +1,7 @@
 /**
- * Matrix products C = op(A)·op(B) + bias, blocked for the caches. Each element of C is one sum over ascending k that starts
- * at +0: a block of k goes on from what the block before left in C. So the bits do not depend on the blocks, nor on
- * which rectangles of C several threads compute.
+ * Matrix products C = op(A)·op(B) + bias, blocked for the caches. Each element of C is one sum over ascending k that
+ * starts at +0: a block of k goes on from what the block before left in C. So the bits depend neither on the blocks nor
+ * on which rectangles of C several threads compute.
  *
  * Row-major, without gaps: A is `[m, k]` (`tn`: `[k, m]`), B is `[k, n]` (`nt`: `[n, k]`), C is `[m, n]`.
  */
@@ -19,7 +19,7 @@ const BLOCK_M = 64;
 const BLOCK_K = 256;
 const BLOCK_N = 1024;
 
-/** The distance of the rows of a turned block of A: a line more than their length, or they would meet in one set of a cache. */
+/** Distance of the rows of a turned block of A: a line more than their length, or all would meet in few cache sets. */
 const TURNED_STRIDE = BLOCK_K * 4 + 64;
 
 /** Packing space of a thread: a tile for the edges, a block of A, a block of B. */
@@ -38,7 +38,7 @@ const FEW_ROWS = 16;
 // @ts-ignore: decorator
 @inline
 function element(base: usize, isRow: bool, i: i32, k: i32, stride: usize, size: usize): usize {
-  return isRow ? base + <usize>i * stride + <usize>k * size : base + <usize>k * stride + <usize>i * size;
+  return base + (isRow ? <usize>i * stride + <usize>k * size : <usize>k * stride + <usize>i * size);
 }
 
 /** Copies `rows` × `columns` elements between a tile and C. */
@@ -49,8 +49,8 @@ function copyTile(rows: i32, columns: i32, from: usize, strideFrom: usize, to: u
 }
 
 /**
- * A tile of which only `rows` × `columns` elements lie in C, computed aside. A missing second row of A is the first again;
- * a narrow tile has all its rows.
+ * A tile of which only `rows` × `columns` elements lie in C, computed aside. A missing second row of A is the first
+ * again; a narrow tile has all its rows.
  */
 function edgeTile(
   narrow: bool, rows: i32, columns: i32, depth: i32,
@@ -96,6 +96,26 @@ function clear(rows: i32, columns: i32, c: usize, stride: usize): void {
 }
 
 /**
+ * Panels of B over `rows` rows of C. The first `direct` columns of B are read where they lie, at `whereB`; the panels of
+ * the others were packed to `blockB`.
+ */
+function multiplyPanels(
+  rows: i32, columns: i32, depth: i32, a: usize, strideA: usize,
+  direct: i32, whereB: usize, strideB: usize, blockB: usize,
+  c: usize, strideC: usize, fresh: bool, edge: usize,
+): void {
+  for (let j = 0; j < columns; j += TILE_COLUMNS) {
+    const width = min(columns - j, TILE_COLUMNS);
+    const to = at(c, j);
+    if (j < direct) multiplyPanel(rows, width, depth, a, strideA, at(whereB, j), strideB, to, strideC, fresh, edge);
+    else {
+      const panel = at(blockB, (j - direct) * depth);
+      multiplyPanel(rows, width, depth, a, strideA, panel, PANEL_STRIDE, to, strideC, fresh, edge);
+    }
+  }
+}
+
+/**
  * The rectangle [rowBegin, rowEnd) × [columnBegin, columnEnd) of C. `typeB` is the element type of B, a weight that may
  * be stored in 16 bits, to which `connections` (`count` records, see `connections.ts`) are added while it is packed.
  * `bias` `[n]` is left out at address 0. `scratch`: {@link scratchBytes} bytes that no other thread uses.
@@ -113,33 +133,32 @@ export function gemm(
   const strideC = <usize>n << 2;
   const rows = rowEnd - rowBegin;
   const packs = layout == NT || typeB != F32 || count > 0 || rows > FEW_ROWS;
-  c += <usize>rowBegin * strideC;
-  if (k == 0) clear(rows, columnEnd - columnBegin, at(c, columnBegin), strideC);
+  const first = c + <usize>rowBegin * strideC;
+  if (k == 0) clear(rows, columnEnd - columnBegin, at(first, columnBegin), strideC);
   for (let column = columnBegin; column < columnEnd; column += BLOCK_N) {
     const columns = min(columnEnd - column, BLOCK_N);
+    const direct = packs ? 0 : columns & ~(TILE_COLUMNS - 1); // a last panel that is not whole is packed in any case
+    const toColumn = at(first, column);
     for (let step = 0; step < k; step += BLOCK_K) {
       const depth = min(k - step, BLOCK_K);
-      // Panels that are read where they lie; the last one is packed where it is not whole.
-      const direct = packs ? 0 : columns & ~(TILE_COLUMNS - 1);
       const whereB = element(b, layout == NT, column, step, strideB, sizeOf(typeB));
-      packB(typeB, layout == NT, columns - direct, depth, whereB + (<usize>direct << 2), strideB, blockB);
+      packB(typeB, layout == NT, columns - direct, depth, at(whereB, direct), strideB, blockB);
       connect(layout == NT, connections, count, column, columns, step, depth, blockB);
       for (let row = 0; row < rows; row += BLOCK_M) {
         const height = min(rows - row, BLOCK_M);
         let whereA = element(a, layout != TN, rowBegin + row, step, strideA, 4);
         let rowsApart = strideA;
         if (layout == TN) {
-          rowsApart = TURNED_STRIDE;
-          turnA(height, depth, whereA, strideA, blockA, rowsApart);
+          turnA(height, depth, whereA, strideA, blockA, TURNED_STRIDE);
           whereA = blockA;
+          rowsApart = TURNED_STRIDE;
         }
-        for (let j = 0; j < columns; j += TILE_COLUMNS) {
-          const panel = j < direct ? at(whereB, j) : at(blockB, (j - direct) * depth);
-          const to = at(c, column + j) + <usize>row * strideC;
-          multiplyPanel(height, min(columns - j, TILE_COLUMNS), depth, whereA, rowsApart, panel, j < direct ? strideB : PANEL_STRIDE, to, strideC, step == 0, scratch);
-        }
+        const to = toColumn + <usize>row * strideC;
+        multiplyPanels(
+          height, columns, depth, whereA, rowsApart, direct, whereB, strideB, blockB, to, strideC, step == 0, scratch,
+        );
       }
     }
-    if (bias != 0) addBias(rows, columns, at(bias, column), at(c, column), strideC);
+    if (bias != 0) addBias(rows, columns, at(bias, column), toColumn, strideC);
   }
 }

@@ -2,9 +2,9 @@
  * Packing: a block of a matrix copied in the order in which the micro-kernel reads it.
  *
  * B goes into panels of 16 columns: those of k side by side, then those of k + 1, and so on; the last panel is filled
- * up with zeros. A transposed block of A is turned, so that the steps of k are neighbours; any other is read where it lies.
- * `stride` is the distance of the matrix's rows in memory. Elements of B are f32, bf16 or f16 and come out as f32, which is
- * exact.
+ * up with zeros. A transposed block of A is turned, so that the steps of k are neighbours; any other is read where it
+ * lies. `stride` is the distance of the matrix's rows in memory. Elements of B are f32, bf16 or f16 and come out as f32,
+ * which is exact.
  */
 import { at } from './lanes';
 
@@ -29,7 +29,7 @@ export function sizeOf(type: i32): usize {
 /** The numbers 2^112, 2^16 and ∞. A literal in a loop would be built anew each time. */
 const NUMBERS: usize = memory.data<u32>([0x77800000, 0x47800000, 0x7f800000]);
 
-/** Four f16 in 32-bit lanes as f32. Scaling by 2^112 mends the exponent exactly; what then is 2^16 or more was ∞ or NaN. */
+/** Four f16 in 32-bit lanes as f32. Scaling by 2^112 mends the exponent exactly; what is then 2^16 was ∞ or NaN. */
 // @ts-ignore: decorator
 @inline
 function fromF16(bits: v128): v128 {
@@ -90,7 +90,8 @@ function packRows(type: i32, columns: i32, depth: i32, from: usize, stride: usiz
       }
     }
   }
-  if (whole < columns) packEdge(type, columns - whole, depth, from + <usize>whole * size, size, stride, at(to, whole * depth));
+  if (whole == columns) return;
+  packEdge(type, columns - whole, depth, from + <usize>whole * size, size, stride, at(to, whole * depth));
 }
 
 /** Four rows of memory, four elements each, as the columns of a square whose rows lie `strideTo` apart. */
@@ -121,7 +122,8 @@ function packColumns(type: i32, columns: i32, depth: i32, from: usize, stride: u
   for (let j = 0; j < whole; j += WIDTH) {
     let source = from + <usize>j * stride;
     let target = at(to, j * depth);
-    for (const end = target + <usize>squares * PANEL_STRIDE; target < end; target += 4 * PANEL_STRIDE, source += 4 * size) {
+    const end = target + <usize>squares * PANEL_STRIDE;
+    for (; target < end; target += 4 * PANEL_STRIDE, source += 4 * size) {
       turnSquare(type, source, stride, target, PANEL_STRIDE);
       turnSquare(type, source + 4 * stride, stride, target + 16, PANEL_STRIDE);
       turnSquare(type, source + 8 * stride, stride, target + 32, PANEL_STRIDE);
@@ -129,11 +131,14 @@ function packColumns(type: i32, columns: i32, depth: i32, from: usize, stride: u
     }
     packEdge(type, WIDTH, depth - squares, source, stride, size, target);
   }
-  if (whole < columns) packEdge(type, columns - whole, depth, from + <usize>whole * stride, stride, size, at(to, whole * depth));
+  if (whole == columns) return;
+  packEdge(type, columns - whole, depth, from + <usize>whole * stride, stride, size, at(to, whole * depth));
 }
 
 /** A block of B of `columns` × `depth`. `transposed`: B is stored `[n, k]`. */
-export function packB(type: i32, transposed: bool, columns: i32, depth: i32, from: usize, stride: usize, to: usize): void {
+export function packB(
+  type: i32, transposed: bool, columns: i32, depth: i32, from: usize, stride: usize, to: usize,
+): void {
   if (transposed) {
     if (type == F32) packColumns(F32, columns, depth, from, stride, to);
     else if (type == BF16) packColumns(BF16, columns, depth, from, stride, to);
@@ -152,7 +157,9 @@ export function turnA(rows: i32, depth: i32, from: usize, stride: usize, to: usi
   for (let k = 0; k < wholeDepth; k += 4) {
     const source = from + <usize>k * stride;
     const target = at(to, k);
-    for (let i = 0; i < wholeRows; i += 4) turnSquare(F32, at(source, i), stride, target + <usize>i * strideTo, strideTo);
+    for (let i = 0; i < wholeRows; i += 4) {
+      turnSquare(F32, at(source, i), stride, target + <usize>i * strideTo, strideTo);
+    }
   }
   for (let k = 0; k < depth; k++) {
     for (let i = k < wholeDepth ? wholeRows : 0; i < rows; i++) {

@@ -7,7 +7,7 @@ import { multiplyAdd } from './gemm-tile';
 /** What is multiplied by, what is added, where it starts. A literal would be built anew in every round. */
 const NUMBERS: usize = memory.data<f32>([0.9999999, 1.0000001, 0.5]);
 
-/** s ← s·x + y for twelve vectors s, `repeats` times: 96 floating-point operations each time. Returns a sum of them. */
+/** s ← s·x + y for twelve vectors s, `repeats` times: 96 floating-point operations each. Returns a sum of them. */
 export function peakMultiplyAdd(repeats: i32): f32 {
   const x = v128.load32_splat(NUMBERS);
   const y = v128.load32_splat(NUMBERS, 4);

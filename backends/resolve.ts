@@ -45,6 +45,8 @@ export interface BackendReport {
 interface Entry {
   readonly about: string;
   readonly load: (options: BackendOptions) => Promise<Result<AnyBackend>>;
+  /** What else there is to report. */
+  readonly features?: () => Promise<Partial<BackendReport>>;
 }
 
 /** The handle type is forgotten here: whoever uses the backend gives it back its own handles. */
@@ -54,6 +56,11 @@ const sealed = <T extends Spec>(backend: Backend<T>): AnyBackend => backend as u
 const fromEnvironment = (name: string): string | undefined => {
   const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
   return process?.env?.[name] || undefined;
+};
+
+const wasmFeatures = async (): Promise<Partial<BackendReport>> => {
+  const { simd, relaxedSimd } = (await import('./wasm/module.ts')).features();
+  return { simd, relaxedSimd };
 };
 
 /** Node, and Deno, which has its worker threads too. */
@@ -93,8 +100,12 @@ const entries: Readonly<Record<string, Entry>> = {
     about: 'the same loops in f64: the oracle',
     load: async () => E.right(sealed((await import('./reference/backend.ts')).referenceF64())),
   },
-  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false) },
-  'wasm-relaxed': { about: 'WebAssembly SIMD with fused multiply-add, bounded', load: wasm(true) },
+  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false), features: wasmFeatures },
+  'wasm-relaxed': {
+    about: 'WebAssembly SIMD with fused multiply-add, bounded',
+    load: wasm(true),
+    features: wasmFeatures,
+  },
   webgpu: { about: 'WebGPU', load: () => notYet('webgpu') },
   gpujs: { about: 'gpu.js', load: () => notYet('gpujs') },
 };
