@@ -7,7 +7,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import type { Backend } from '../src/core/backend.ts';
-import { fail, type Result } from '../src/spec/errors.ts';
+import { fail, type Result, showError } from '../src/spec/errors.ts';
 import type { Spec } from '../src/spec/tensor.ts';
 import type { WasmTensor } from './wasm/backend.ts';
 import type { Hire } from './wasm/pool.ts';
@@ -29,6 +29,9 @@ export interface BackendOptions {
 /** So many threads share a memory bus well on most machines; more only where asked for. */
 export const DEFAULT_THREADS = 4;
 
+/** As many workers as the control words of the pool have room for, and more than one memory can feed. */
+export const MOST_THREADS = 64;
+
 /** What `doctor` says of a backend, working or not. */
 export interface BackendReport {
   readonly name: string;
@@ -36,17 +39,19 @@ export interface BackendReport {
   /** Why not, or what it is. */
   readonly why: string;
   readonly threads: number;
-  /** 128-bit vectors; fused multiply-add in them; the most bytes of tensors. For WebAssembly backends alone. */
-  readonly simd?: boolean;
-  readonly relaxedSimd?: boolean;
-  readonly memoryLimit?: number;
+  /** 128-bit vectors, and fused multiply-add on them: of the WebAssembly backends only. */
+  readonly simd: boolean;
+  readonly relaxedSimd: boolean;
+  /** The most bytes of tensors, where there is a limit. */
+  readonly memoryLimit: number | null;
+  /** The graphics adapter, where there is one. */
+  readonly adapter: string | null;
 }
 
 interface Entry {
   readonly about: string;
   readonly load: (options: BackendOptions) => Promise<Result<AnyBackend>>;
-  /** What else there is to report. */
-  readonly features?: () => Promise<Partial<BackendReport>>;
+  readonly engine?: () => Promise<Engine>;
 }
 
 /** The handle type is forgotten here: whoever uses the backend gives it back its own handles. */
@@ -58,9 +63,15 @@ const fromEnvironment = (name: string): string | undefined => {
   return process?.env?.[name] || undefined;
 };
 
-const wasmFeatures = async (): Promise<Partial<BackendReport>> => {
-  const { simd, relaxedSimd } = (await import('./wasm/module.ts')).features();
-  return { simd, relaxedSimd };
+/** What of the engine a report tells. */
+type Engine = Pick<BackendReport, 'simd' | 'relaxedSimd' | 'memoryLimit' | 'adapter'>;
+
+const noEngine: Engine = { simd: false, relaxedSimd: false, memoryLimit: null, adapter: null };
+
+const wasmEngine = async (): Promise<Engine> => {
+  const { features, MOST_BYTES } = await import('./wasm/module.ts');
+  const { simd, relaxedSimd } = features();
+  return { ...noEngine, simd, relaxedSimd, memoryLimit: MOST_BYTES };
 };
 
 /** Node, and Deno, which has its worker threads too. */
@@ -77,12 +88,25 @@ const platform = async (): Promise<{ readonly hire: Hire; readonly processors: n
   return { hire, processors: navigator.hardwareConcurrency };
 };
 
+/** Threads as asked for, by the option or by the variable; null if by neither. */
+const wantedThreads = ({ threads }: BackendOptions): Result<number | null> => {
+  const variable = fromEnvironment('PACA_THREADS');
+  const [wanted, where] = threads !== undefined ? [threads, 'threads'] : [variable, 'PACA_THREADS'];
+  if (wanted === undefined) return E.right(null);
+  const count = Number(wanted);
+  return Number.isInteger(count) && count >= 1 && count <= MOST_THREADS
+    ? E.right(count)
+    : fail('ConfigError', `1 to ${MOST_THREADS} threads`, `'${wanted}'`, where);
+};
+
 const wasm =
   (relaxed: boolean) =>
-  async ({ threads }: BackendOptions): Promise<Result<AnyBackend>> => {
+  async (options: BackendOptions): Promise<Result<AnyBackend>> => {
+    const wanted = wantedThreads(options);
+    if (E.isLeft(wanted)) return wanted;
     const [{ wasmBackend }, { hire, processors }] = await Promise.all([import('./wasm/backend.ts'), platform()]);
-    const wanted = threads ?? Number(fromEnvironment('PACA_THREADS') ?? Math.min(processors, DEFAULT_THREADS));
-    return E.map(sealed<WasmTensor>)(await wasmBackend({ threads: wanted, hire, relaxed }));
+    const threads = wanted.right ?? Math.min(processors, DEFAULT_THREADS);
+    return E.map(sealed<WasmTensor>)(await wasmBackend({ threads, hire, relaxed }));
   };
 
 const reference = async (): Promise<Result<AnyBackend>> =>
@@ -100,11 +124,11 @@ const entries: Readonly<Record<string, Entry>> = {
     about: 'the same loops in f64: the oracle',
     load: async () => E.right(sealed((await import('./reference/backend.ts')).referenceF64())),
   },
-  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false), features: wasmFeatures },
+  wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false), engine: wasmEngine },
   'wasm-relaxed': {
     about: 'WebAssembly SIMD with fused multiply-add, bounded',
     load: wasm(true),
-    features: wasmFeatures,
+    engine: wasmEngine,
   },
   webgpu: { about: 'WebGPU', load: () => notYet('webgpu') },
   gpujs: { about: 'gpu.js', load: () => notYet('gpujs') },
@@ -118,7 +142,8 @@ export const backendNames: readonly string[] = [AUTO, ...Object.keys(entries)];
 /** The fastest exact backend that works here. */
 const automatic = async (options: BackendOptions): Promise<Result<AnyBackend>> => {
   const fast = await wasm(false)(options);
-  return E.isRight(fast) ? fast : reference();
+  const isUnavailable = E.isLeft(fast) && fast.left.tag === 'BackendError';
+  return isUnavailable ? reference() : fast;
 };
 
 /** The name that counts: the given one, else the environment's, else `auto`. */
@@ -145,23 +170,14 @@ export const resolveBackend = (given?: string, options: BackendOptions = {}): Pr
     : entry.load(options);
 };
 
-/** What of the engine matters to a WebAssembly backend. */
-const engineOf = async (name: string): Promise<Pick<BackendReport, 'simd' | 'relaxedSimd' | 'memoryLimit'>> => {
-  if (!name.startsWith('wasm')) return {};
-  const { features, MOST_BYTES } = await import('./wasm/module.ts');
-  const { simd, relaxedSimd } = features();
-  return { simd, relaxedSimd, memoryLimit: MOST_BYTES };
-};
-
 /** Tries every backend: which work here, and why the others do not. */
 export const inspectBackends = (): Promise<readonly BackendReport[]> =>
   Promise.all(
-    Object.entries(entries).map(async ([name, { about, load }]): Promise<BackendReport> => {
-      const engine = await engineOf(name);
-      const backend = await load({});
-      if (E.isLeft(backend)) return { name, available: false, why: backend.left.came, threads: 0, ...engine };
+    Object.entries(entries).map(async ([name, { about, load, engine }]): Promise<BackendReport> => {
+      const [backend, features = noEngine] = await Promise.all([load({}), engine?.()]);
+      if (E.isLeft(backend)) return { name, available: false, why: showError(backend.left), threads: 0, ...features };
       const { threads, why = about, dispose } = backend.right;
       await dispose();
-      return { name, available: true, why, threads, ...engine };
+      return { name, available: true, why, threads, ...features };
     }),
   );

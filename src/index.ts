@@ -18,6 +18,7 @@ export type { EmbeddingKernels } from './core/derived/embedding.ts';
 export type { LinearKernels } from './core/derived/linear.ts';
 export type { CrossEntropyKernels, MeanSquaredErrorKernels } from './core/derived/losses.ts';
 export type { LayerNormKernels, RmsNormKernels } from './core/derived/norms.ts';
+export type { PacaConv2dKernels } from './core/derived/paca-conv2d.ts';
 export { type Connections, type PacaLinearKernels, pacaWeight } from './core/derived/paca-linear.ts';
 export type { AveragePoolKernels, MaxPoolKernels } from './core/derived/pooling.ts';
 export { type Bounded, errorBounds } from './core/error-bound.ts';
@@ -117,9 +118,11 @@ export { clipByGlobalNorm, globalNorm } from './optim/clip.ts';
 export { constant, cosine, linear as linearSchedule, type Schedule, warmUp } from './optim/schedule.ts';
 export {
   addWeightDecay,
+  type Decay,
   type LearningRate,
   type MomentumConfig,
   momentum,
+  type SgdConfig,
   scaleByLearningRate,
   sgd,
 } from './optim/sgd.ts';

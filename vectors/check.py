@@ -3,9 +3,10 @@
 
 Every case is computed in f64, which must agree with `value`, and in f32 in NumPy's own order, which must lie within
 `bound`. The linear and PaCA cases are also summed in the declared order, which must give `exact` to the bit.
-Needs numpy and safetensors. Exit code 0: all passed; 1: something failed.
+Last, the digest of the whole suite is taken again. Needs numpy and safetensors. Exit code 0: all passed; 1: something failed.
 """
 
+import hashlib
 import json
 import pathlib
 import sys
@@ -117,12 +118,25 @@ def faults(case, tensors):
         yield f"outputs {sorted(f64)}, expected {sorted(value)}"
         return
     for name, expected in value.items():
+        if not f64[name].shape == f32[name].shape == in_order[name].shape == expected.shape:
+            yield f"{name}: shape {f32[name].shape}, expected {expected.shape}"
+            continue
         if not np.allclose(f64[name], expected, rtol=1e-13, atol=1e-14):
             yield f"{name}: f64 differs by {np.abs(f64[name] - expected).max():.3g}"
         if f32[name].dtype != np.float32 or not (np.abs(f32[name] - expected) <= bound[name]).all():
             yield f"{name}: f32 lies outside its bound"
         if formula is not adamw_case and in_order[name].tobytes() != exact[name].tobytes():
             yield f"{name}: the bits of the declared order differ"
+
+
+def digest(manifest):
+    """SHA-256 over the bytes of all exact tensors, cases and outputs in the manifest's order."""
+    total = hashlib.sha256()
+    for case in manifest["cases"]:
+        tensors = load_file(SUITE / case["file"])
+        for name in case["outputs"]:
+            total.update(tensors[f"exact/{name}"].tobytes())
+    return total.hexdigest()
 
 
 def main():
@@ -133,7 +147,10 @@ def main():
         found = list(faults(case, load_file(SUITE / case["file"])))
         failed += bool(found)
         print(f"{'FAILED' if found else 'passed'}  {case['id']}", *found, sep="\n        " if found else "")
-    print(f"{len(cases) - failed} passed, {failed} failed")
+    same = digest(manifest) == manifest["digest"]
+    failed += not same
+    print(f"{'passed' if same else 'FAILED'}  digest")
+    print(f"{len(cases) + 1 - failed} passed, {failed} failed")
     return 1 if failed or not cases else 0
 
 

@@ -43,7 +43,7 @@ const open = (
           plan(backend.kernels, settings),
     ),
     TE.bind('task', () => () => loadDigits(settings)),
-    TE.bind('identity', () => TE.fromTask(() => runIdentity(settings))),
+    TE.bind('identity', ({ backend }) => TE.fromTask(() => runIdentity(settings, backend))),
     TE.let('store', ({ folder }) => nodeStore(folder)),
     TE.chainFirst(
       ({ store, folder, identity }) =>

@@ -24,6 +24,7 @@ import {
   meanSquaredError,
 } from './derived/losses.ts';
 import { type LayerNormKernels, layerNorm, type RmsNormKernels, rmsNorm } from './derived/norms.ts';
+import { type PacaConv2dKernels, pacaConv2d } from './derived/paca-conv2d.ts';
 import { type PacaLinearKernels, pacaLinear } from './derived/paca-linear.ts';
 import { type AveragePoolKernels, averagePool, type MaxPoolKernels, maxPool } from './derived/pooling.ts';
 import type { Ops } from './ops.ts';
@@ -32,6 +33,7 @@ export interface Fused<T> {
   readonly linear: LinearKernels<T>;
   readonly pacaLinear: PacaLinearKernels<T>;
   readonly conv2d: Conv2dKernels<T>;
+  readonly pacaConv2d: PacaConv2dKernels<T>;
   readonly relu: ReluKernels<T>;
   readonly gelu: ActivationKernels<T>;
   readonly silu: ActivationKernels<T>;
@@ -57,6 +59,7 @@ export const derive = <T extends Spec>(o: Ops<T>): Fused<T> => ({
   linear: linear(o),
   pacaLinear: pacaLinear(o),
   conv2d: conv2d(o),
+  pacaConv2d: pacaConv2d(o),
   relu: relu(o),
   gelu: gelu(o),
   silu: silu(o),

@@ -7,10 +7,10 @@
 
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import { orThrow, type Result } from '../spec/errors.ts';
+import { defect, orThrow, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import type { Ops, Scope } from './ops.ts';
-import { hasLeaves, isLeaf, type SlotTree, type Tree } from './tree.ts';
+import { hasLeaves, isLeaf, type None, type SlotTree, type Tree } from './tree.ts';
 
 /**
  * P: parameters. G: all that trains, a sub-tree of P. X, Y: input and output. R: all that outlives `forward`.
@@ -127,6 +127,22 @@ export const residualAdd = <T extends Spec, P, G, R>(o: Ops<T>, f: Layer<P, G, T
 
 /** The slot of x + y is a new buffer, named after y's. */
 const asSum = (y: SlotTree): SlotTree => (isLeaf(y) ? { ...y, slot: `${y.scope}+` } : y);
+
+/**
+ * The front of a network in which nothing trains: it keeps nothing, for no backward pass ever reaches it. Asking for one
+ * is a defect; {@link andThen}'s `gradient` does not.
+ */
+export const frozenFront = <P, G, X, Y, R>(f: Layer<P, G, X, Y, R>): Layer<P, G, X, Y, None> => {
+  const none = (): never => defect('a frozen front has no backward pass');
+  return {
+    forward: (p, x) => [f.forward(p, x)[0], {}],
+    backward: none,
+    gradient: none,
+    trainable: f.trainable,
+    output: f.output,
+    residual: () => ({}),
+  };
+};
 
 /** Keeps only the input and runs `forward` again in the backward pass (gradient checkpointing, Chen et al. 2016). */
 export const recompute = <P, G, X, Y, R>(o: Scope, f: Layer<P, G, X, Y, R>): Layer<P, G, X, Y, X> => ({

@@ -43,6 +43,7 @@ const configOf = ({ rank, alpha, targetModules, seed }: PacaAdapterFile): Readon
     task_type: null,
     auto_mapping: null,
     base_model_name_or_path: null,
+    peft_version: '0.22.0',
     revision: null,
     inference_mode: true,
   });

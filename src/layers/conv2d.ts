@@ -49,6 +49,14 @@ const checkGeometry = (config: Conv2dConfig, x: Slot): Result<Slot> => {
   if (channels % groups !== 0 || out % groups !== 0) {
     return fail('ShapeError', `groups that divide ${channels} and ${out} channels`, `${groups} groups`, 'conv2d');
   }
+  const steps = [...config.kernel, ...config.stride, ...config.dilation, groups];
+  if (
+    !steps.every((d) => Number.isInteger(d) && d >= 1) ||
+    !config.padding.every((d) => Number.isInteger(d) && d >= 0)
+  ) {
+    const came = JSON.stringify(geometryOf(config));
+    return fail('ShapeError', 'whole kernel, stride, dilation and groups from 1, padding from 0', came, 'conv2d');
+  }
   const [oh, ow] = imageSize(config);
   if (oh < 1 || ow < 1) {
     return fail('ShapeError', `a kernel within the padded image ${height}×${width}`, `${config.kernel}`, 'conv2d');

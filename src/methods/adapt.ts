@@ -63,6 +63,19 @@ const checkBase = (base: HostAffine, { path, operation }: Site): Result<HostAffi
     E.map(() => base),
   );
 
+/** Storage types are for frozen weights: what trains, and a bias, is computed with as it is. */
+const checkTypes = (base: HostAffine, treatment: Treatment, { path }: Site): Result<HostAffine> => {
+  const isFloat = ({ dtype }: HostTensor): boolean => dtype === 'f32' || dtype === 'f64';
+  const isStored = isFloat(base.weight) || base.weight.dtype === 'f16' || base.weight.dtype === 'bf16';
+  if (!isStored) return fail('ShapeError', 'a weight of f32, f16 or bf16', showSpec(base.weight), `${path}.weight`);
+  if (treatment.method === 'full' && !isFloat(base.weight)) {
+    return fail('ShapeError', 'an f32 weight to train in full', showSpec(base.weight), `${path}.weight`);
+  }
+  return base.bias === undefined || isFloat(base.bias)
+    ? E.right(base)
+    : fail('ShapeError', 'an f32 bias', showSpec(base.bias), `${path}.bias`);
+};
+
 const checkPlan = (plan: PacaPlan, { path, operation }: Site): Result<PacaPlan> =>
   pipe(
     checkIndices(plan.indices, columnView(operation).columns, path),
@@ -121,6 +134,7 @@ export const adapt = <T extends Spec>(
 ): Result<Module<T>> =>
   pipe(
     checkBase(base, site),
+    E.chain((checked) => checkTypes(checked, treatment, site)),
     E.chain((checked): Result<Module<T>> => {
       const { operation } = site;
       if (treatment.method !== 'paca') {

@@ -5,8 +5,7 @@
  * order. What is kept for the backward pass is the selected part of the input, n·r numbers for each adapter that
  * trains, and nothing else. The base is never written.
  */
-import type { ConvGeometry } from '../core/derived/conv2d.ts';
-import { type Connections, pacaWeight } from '../core/derived/paca-linear.ts';
+import type { Connections } from '../core/derived/paca-linear.ts';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
 import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
@@ -14,7 +13,7 @@ import { type Conv2dConfig, conv2dOutput, geometryOf } from '../layers/conv2d.ts
 import { type Affine, type LinearConfig, linearOutput } from '../layers/linear.ts';
 import type { Result } from '../spec/errors.ts';
 import { freshSlot, type Shape, type Slot, type Spec } from '../spec/tensor.ts';
-import { columnView, isDepthwise } from './operation.ts';
+import { isDepthwise, weightShape } from './operation.ts';
 
 export interface PacaAdapter<T> {
   /** `i32 [r]`, sorted and distinct. */
@@ -160,40 +159,20 @@ export const pacaConv2d = <T extends Spec>(
   adapters: readonly PacaAdapterConfig[],
 ): PacaLayer<T> => {
   const geometry = geometryOf(config);
-  const depthwise = isDepthwise(config);
-  const view = columnView({ kind: 'conv2d', config });
-  const weight = (p: PacaParams<T>, connections: readonly Connections<T>[]): T => {
-    const columns = connections.map((c) => ({ ...c, delta: deltaColumns(k, c, view.shape, view.axis) }));
-    return k.reshape(pacaWeight(k, k.reshape(p.weight, view.shape), columns, view.axis), p.weight.shape);
-  };
-  /** Blocks of channels: `[n, c, h, w]` → its channels `indices` of each of `groups` blocks. */
-  const channels = (x: T, indices: T, groups: number): T => {
-    const [n = 0, c = 0, h = 0, w = 0] = x.shape;
-    const blocks = k.reshape(x, [n, groups, c / groups, h, w]);
-    return k.reshape(k.gather(blocks, indices, depthwise ? 1 : 2), [n, -1, h, w]);
-  };
   const { groups, height, width } = config;
+  const weight: Spec = { dtype: k.float, shape: weightShape({ kind: 'conv2d', config }) };
+  const blocks = isDepthwise(config) ? 1 : groups;
   return pacaLayer(
     {
-      forward: (p, x, connections) => k.conv2d.forward(x, weight(p, connections), p.bias ?? null, geometry),
+      forward: (p, x, connections) => k.pacaConv2d.forward(x, p.weight, p.bias ?? null, connections, geometry),
       inputGradient: (p, dy, connections) =>
-        k.conv2d.inputGradient(dy, weight(p, connections), geometry, height, width),
-      select: (x, indices) => channels(x, indices, groups),
-      selectedShape: ({ shape: [n = 0] }, rank) => [n, depthwise ? rank : groups * rank, height, width],
-      deltaGradient: (dy, selected, { indices }, { rank, scale }) => {
-        const rows = depthwise ? channels(dy, indices, groups) : dy;
-        const selectedGeometry: ConvGeometry = depthwise ? { ...geometry, groups: rank } : geometry;
-        return k.mul(k.conv2d.weightGradient(rows, selected, selectedGeometry), scale);
-      },
+        k.pacaConv2d.inputGradient(dy, p.weight, connections, geometry, height, width),
+      select: (x, indices) => k.pacaConv2d.select(x, indices, weight, geometry),
+      selectedShape: ({ shape: [n = 0] }, rank) => [n, blocks * rank, height, width],
+      deltaGradient: (dy, selected, { indices }, { scale }) =>
+        k.pacaConv2d.deltaGradient(dy, selected, indices, scale, weight, geometry),
       output: conv2dOutput(config),
     },
     adapters,
   );
 };
-
-/** δ in the column view of its weight. */
-const deltaColumns = <T extends Spec>(k: Kernels<T>, { indices, delta }: Connections<T>, view: Shape, axis: 0 | 1): T =>
-  k.reshape(
-    delta,
-    view.map((d, i) => (i === axis ? (indices.shape[0] ?? 0) : d)),
-  );

@@ -6,9 +6,9 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { chain } from '../core/chain.ts';
 import type { Kernels } from '../core/fused.ts';
-import type { AnyLayer } from '../core/layer.ts';
+import { type AnyLayer, anyLayer, frozenFront } from '../core/layer.ts';
 import { type Rng, splitRng, uniforms } from '../core/rng.ts';
-import type { Tree } from '../core/tree.ts';
+import { hasLeaves, type Tree } from '../core/tree.ts';
 import { adapt, type Treatment } from '../methods/adapt.ts';
 import { type Module, type Site, weightShape } from '../methods/operation.ts';
 import { fail, type Result } from '../spec/errors.ts';
@@ -110,14 +110,21 @@ export const buildModel = <T extends Spec>(
     ),
   );
 
+/** How many of the first steps train nothing; all but the last at the most. */
+const frontLength = <T>(built: readonly (readonly [Step, Module<T> | null])[]): number => {
+  const first = built.findIndex(([, module]) => module !== null && hasLeaves(module.layer.trainable(module.params)));
+  return first < 0 ? 0 : first;
+};
+
 const assemble = <T extends Spec>(k: Kernels<T>, built: readonly (readonly [Step, Module<T> | null])[]): Model<T> => ({
   layer: (mode) =>
     chain(
       k,
-      built.flatMap(([step, module]): readonly (readonly [string, AnyLayer<T>])[] => {
-        if (step.kind === 'site') return module === null ? [] : [[step.site.path, module.layer]];
-        const layer = step.make(k, mode);
-        return layer === null ? [] : [[step.name, layer]];
+      built.flatMap(([step, module], i): readonly (readonly [string, AnyLayer<T>])[] => {
+        const layer = step.kind === 'site' ? (module?.layer ?? null) : step.make(k, mode);
+        const name = step.kind === 'site' ? step.site.path : step.name;
+        if (layer === null) return [];
+        return [[name, i < frontLength(built) ? anyLayer(frozenFront(layer)) : layer]];
       }),
     ),
   params: Object.fromEntries(

@@ -8,6 +8,14 @@ import type { Spec } from '../spec/tensor.ts';
 import { constant, type Schedule } from './schedule.ts';
 import { chain, type OptimizerState, stateless, type Transform } from './transform.ts';
 
+/** What pulls the parameters, and how strongly. */
+export interface Decay<T> {
+  /** λ, default 0. */
+  readonly decay?: number;
+  /** θ*, in the shape of what trains; 0 if not given. */
+  readonly decayTarget?: Tree<T> | null;
+}
+
 /** A fixed rate or a schedule. */
 export type LearningRate = number | Schedule;
 
@@ -26,11 +34,17 @@ export const scaleByLearningRate = <T extends Spec>(k: Kernels<T>, rate: Learnin
   };
 };
 
-/** g + λ·θ: L2 regularisation, coupled to the gradient. */
-export const addWeightDecay = <T extends Spec>(k: Kernels<T>, decay: number): Transform<T> =>
-  stateless((gradients, params) =>
-    decay === 0 ? gradients : zipTrees([gradients, params], (g, p) => k.add(g as T, k.mul(p as T, decay))),
-  );
+/** g + λ·(θ − θ*): L2 regularisation towards a target (0 if none is given), coupled to the gradient. */
+export const addWeightDecay = <T extends Spec>(
+  k: Kernels<T>,
+  { decay = 0, decayTarget = null }: Decay<T>,
+): Transform<T> =>
+  stateless((gradients, params) => {
+    if (decay === 0) return gradients;
+    const distance =
+      decayTarget === null ? params : zipTrees([params, decayTarget], (p, target) => k.sub(p as T, target as T));
+    return zipTrees([gradients, distance], (g, d) => k.add(g as T, k.mul(d as T, decay)));
+  });
 
 /** The velocity u ← μ·u + g, from 0. */
 const accumulate = <T extends Spec>(k: Kernels<T>, momentum: number, nesterov: boolean): Transform<T> => ({
@@ -45,23 +59,22 @@ const accumulate = <T extends Spec>(k: Kernels<T>, momentum: number, nesterov: b
   stateSpec: (params) => params,
 });
 
-export const sgd = <T extends Spec>(
-  k: Kernels<T>,
-  config: { readonly learningRate: LearningRate; readonly decay?: number },
-): Transform<T> => chain<T>(addWeightDecay(k, config.decay ?? 0), scaleByLearningRate(k, config.learningRate));
-
-export interface MomentumConfig {
+export interface SgdConfig<T> extends Decay<T> {
   readonly learningRate: LearningRate;
+}
+
+export const sgd = <T extends Spec>(k: Kernels<T>, config: SgdConfig<T>): Transform<T> =>
+  chain<T>(addWeightDecay(k, config), scaleByLearningRate(k, config.learningRate));
+
+export interface MomentumConfig<T> extends SgdConfig<T> {
   /** μ */
   readonly momentum: number;
   readonly nesterov?: boolean;
-  /** λ, coupled */
-  readonly decay?: number;
 }
 
-export const momentum = <T extends Spec>(k: Kernels<T>, config: MomentumConfig): Transform<T> =>
+export const momentum = <T extends Spec>(k: Kernels<T>, config: MomentumConfig<T>): Transform<T> =>
   chain<T>(
-    addWeightDecay(k, config.decay ?? 0),
+    addWeightDecay(k, config),
     accumulate(k, config.momentum, config.nesterov ?? false),
     scaleByLearningRate(k, config.learningRate),
   );

@@ -2,9 +2,9 @@
  * Bytes, before anything runs: computed from specs alone. And the same bytes measured on a backend, for the test that
  * the two are equal.
  */
-import { andThen } from '../core/layer.ts';
+import { type AnyLayer, andThen } from '../core/layer.ts';
+import { rngFromSeed } from '../core/rng.ts';
 import { leaves, mapTree, type SlotTree, type Tree } from '../core/tree.ts';
-import { evaluate } from '../models/model.ts';
 import { bytesOf, type HostTensor, inputSlot, type Spec } from '../spec/tensor.ts';
 import { initialState, type Problem, trainableOf } from './step.ts';
 
@@ -31,9 +31,13 @@ export const residualBytes = (residual: SlotTree): number =>
 export const trainableCount = <T extends Spec, R>(problem: Problem<T, R>): number =>
   leaves(trainableOf(problem, problem.model.params)).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
 
+/** The model as it trains, dropout and all: in evaluation other buffers may be shared. */
+const trainingLayer = <T extends Spec, R>({ model, seed }: Problem<T, R>): AnyLayer<T> =>
+  model.layer({ kind: 'train', rng: rngFromSeed(seed) });
+
 /** The residual of model and loss for one micro-batch of this spec. */
-export const residualOf = <T extends Spec, R>({ kernels: k, model, loss }: Problem<T, R>, input: Spec): SlotTree =>
-  andThen(k, model.layer(evaluate), loss).residual(inputSlot('x', input));
+export const residualOf = <T extends Spec, R>(problem: Problem<T, R>, input: Spec): SlotTree =>
+  andThen(problem.kernels, trainingLayer(problem), problem.loss).residual(inputSlot('x', input));
 
 /** Bytes for micro-batches of the given spec, from shapes alone. */
 export const account = <T extends Spec, R>(problem: Problem<T, R>, input: Spec): Account => {
@@ -54,7 +58,7 @@ export const measure = <T extends Spec, R>(
   targets: HostTensor,
 ): Omit<Account, 'weights' | 'trainable'> => {
   const { kernels: k, model, loss } = problem;
-  const whole = andThen(k, model.layer(evaluate), loss);
+  const whole = andThen(k, trainingLayer(problem), loss);
   return k.scope(() => {
     const p = [model.params, { targets: k.fromHost(targets), denominator: 1 }] as const;
     const alive = <A>(body: () => A): readonly [result: A, bytes: number] => {

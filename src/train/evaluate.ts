@@ -32,7 +32,7 @@ export const evaluateClassifier = async <T extends Spec, R>(
     });
     total += Number((await k.toHost(value)).data[0]);
     const guesses = (await k.toHost(guess)).data;
-    for (let i = 0; i < batch.count; i++) if (guesses[i] === batch.targets.data[i]) correct += 1;
+    for (let i = 0; i < batch.targets.data.length; i++) if (guesses[i] === batch.targets.data[i]) correct += 1;
     count += batch.count;
     k.donate([value, guess]);
   }

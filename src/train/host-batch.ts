@@ -1,5 +1,7 @@
 /** Micro-batches in host memory, as data loaders make them, and on a backend. */
+import * as E from 'fp-ts/lib/Either.js';
 import type { Kernels } from '../core/fused.ts';
+import { fail, type Result } from '../spec/errors.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
 import type { MicroBatch } from './step.ts';
 
@@ -9,6 +11,24 @@ export interface HostBatch {
   /** Targets that count. */
   readonly count: number;
 }
+
+/** The target that is no example: PyTorch's ignore_index. */
+const IGNORED = -100;
+
+/**
+ * Class numbers that the model knows, or {@link IGNORED}; and as many that count as the batch says. A kernel cannot tell
+ * a wrong label from an ignored one, so it is asked here, on the host.
+ */
+export const checkTargets = ({ targets, count }: HostBatch, classes: number, where: string): Result<null> => {
+  if (targets.dtype !== 'i32') return E.right(null);
+  const wrong = targets.data.findIndex((t) => t !== IGNORED && (t < 0 || t >= classes));
+  if (wrong >= 0) {
+    const expected = `class numbers of 0 … ${classes - 1}, or ${IGNORED}`;
+    return fail('DataError', expected, `${targets.data[wrong]} at position ${wrong}`, where);
+  }
+  const counted = targets.data.filter((t) => t !== IGNORED).length;
+  return counted === count ? E.right(null) : fail('DataError', `a count of ${counted}`, String(count), where);
+};
 
 export const toDevice = <T extends Spec>(k: Kernels<T>, { inputs, targets, count }: HostBatch): MicroBatch<T> => ({
   inputs: k.fromHost(inputs),

@@ -5,11 +5,14 @@
  * Law: the resumed run is the uninterrupted one, bit for bit, because a step depends on (state, step number) alone.
  */
 import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import { theSlot } from '../core/tree.ts';
 import type { Store } from '../io/store.ts';
+import { evaluate } from '../models/model.ts';
 import type { PacaError, Result } from '../spec/errors.ts';
-import type { Spec } from '../spec/tensor.ts';
+import { inputSlot, type Spec } from '../spec/tensor.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
-import { type HostBatch, toDevice } from './host-batch.ts';
+import { checkTargets, type HostBatch, toDevice } from './host-batch.ts';
 import { initialState, type Problem, type TrainState, trainStep } from './step.ts';
 
 export type TrainEvent<T> =
@@ -62,14 +65,15 @@ export interface Loop<T extends Spec, R> {
 type StepEvent<T> = Extract<TrainEvent<T>, { kind: 'step' }>;
 
 const runStep = async <T extends Spec, R>(
-  { problem, batchAt, clock }: Loop<T, R>,
+  { problem, clock }: Loop<T, R>,
   state: TrainState<T>,
+  batches: readonly HostBatch[],
 ): Promise<readonly [TrainState<T>, StepEvent<T>]> => {
   const { kernels: k } = problem;
   const start = clock();
   k.resetPeak();
   const [next, metrics] = k.scope(() => {
-    const batch = batchAt(state.step).map((b) => toDevice(k, b));
+    const batch = batches.map((b) => toDevice(k, b));
     return trainStep(problem, state, batch, { donate: true });
   });
   const loss = Number((await k.toHost(metrics.loss)).data[0]);
@@ -88,6 +92,31 @@ const save = async <T extends Spec, R>(
   const written = await store.writeGroup(CHECKPOINT, await encodeCheckpoint(problem, state, run));
   return E.isLeft(written) ? written : E.right({ kind: 'checkpoint', step: state.step, name: CHECKPOINT });
 };
+
+/** The last axis of the model's output for such a batch; what is wrong with the batch, if it does not take it. */
+const classesOf = <T extends Spec, R>({ kernels: k, model }: Problem<T, R>, { inputs }: HostBatch): Result<number> => {
+  const dtype = inputs.dtype === 'f32' || inputs.dtype === 'f64' ? k.float : inputs.dtype;
+  return pipe(
+    model.layer(evaluate).output(inputSlot('x', { dtype, shape: inputs.shape })),
+    E.map((y) => theSlot(y).shape.at(-1) ?? 1),
+  );
+};
+
+/** The step's batches, if the model takes them and their targets are what a loss can count. */
+const checkedBatch = <T extends Spec, R>(
+  { problem, batchAt }: Loop<T, R>,
+  step: number,
+): Result<readonly HostBatch[]> =>
+  pipe(
+    batchAt(step),
+    E.traverseArray((batch) =>
+      pipe(
+        classesOf(problem, batch),
+        E.chain((classes) => checkTargets(batch, classes, `the targets of step ${step + 1}`)),
+        E.map(() => batch),
+      ),
+    ),
+  );
 
 const nonFinite = <T>({ step, loss, gradientNorm }: StepEvent<T>): PacaError | null =>
   Number.isFinite(loss) && Number.isFinite(gradientNorm)
@@ -108,12 +137,20 @@ export async function* train<T extends Spec, R>(loop: Loop<T, R>): AsyncGenerato
   while (state.step < steps) {
     if (signal?.aborted) {
       const saved = await save(loop, state);
-      if (E.isLeft(saved)) yield { kind: 'failed', step: state.step, error: saved.left };
-      else if (saved.right !== null) yield saved.right;
+      if (E.isLeft(saved)) {
+        yield { kind: 'failed', step: state.step, error: saved.left };
+        return;
+      }
+      if (saved.right !== null) yield saved.right;
       yield { kind: 'interrupted', step: state.step, state };
       return;
     }
-    const [next, event] = await runStep(loop, state);
+    const batches = checkedBatch(loop, state.step);
+    if (E.isLeft(batches)) {
+      yield { kind: 'failed', step: state.step, error: batches.left };
+      return;
+    }
+    const [next, event] = await runStep(loop, state, batches.right);
     state = next;
     yield event;
     const error = nonFinite(event);

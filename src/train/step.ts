@@ -9,7 +9,7 @@
 import type { Kernels } from '../core/fused.ts';
 import { andThen } from '../core/layer.ts';
 import { rngFromSeed, splitRng } from '../core/rng.ts';
-import { overlay, type Tree, zipTrees } from '../core/tree.ts';
+import { mapTree, overlay, type Tree, zipTrees } from '../core/tree.ts';
 import type { Loss, Targets } from '../layers/losses.ts';
 import { evaluate, type Mode, type Model } from '../models/model.ts';
 import { globalNorm } from '../optim/clip.ts';
@@ -58,11 +58,12 @@ export interface StepOptions {
 export const trainableOf = <T extends Spec, R>({ model }: Problem<T, R>, params: Tree<T>): Tree<T> =>
   model.layer(evaluate).trainable(params);
 
-export const initialState = <T extends Spec, R>(problem: Problem<T, R>): TrainState<T> => ({
-  params: problem.model.params,
-  optimizer: problem.optimizer.init(trainableOf(problem, problem.model.params)),
-  step: 0,
-});
+/** Step 0. What trains is copied, so that the model's own parameters outlive a donated state and can begin another run. */
+export const initialState = <T extends Spec, R>(problem: Problem<T, R>): TrainState<T> => {
+  const { kernels: k, model, optimizer } = problem;
+  const trained = mapTree(trainableOf(problem, model.params), (p) => k.cast(p, p.dtype));
+  return { params: overlay(model.params, trained), optimizer: optimizer.init(trained), step: 0 };
+};
 
 /** Loss and gradient of one micro-batch, as its share of the batch's. */
 const lossAndGradient = <T extends Spec, R>(

@@ -22,7 +22,8 @@ export interface VectorCase {
   /** Numbers that are not tensors: scale, ε, learning rates. */
   readonly settings: Readonly<Record<string, Json>>;
   readonly inputs: Tensors<HostTensor>;
-  readonly run: <T extends Spec>(k: Kernels<T>, inputs: Tensors<T>) => Tensors<T>;
+  /** `host`: the same inputs in host memory, for what is chosen or built from their numbers. */
+  readonly run: <T extends Spec>(k: Kernels<T>, inputs: Tensors<T>, host: Tensors<HostTensor>) => Tensors<T>;
   /** Bytes that the layer keeps between forward and backward, in f32. */
   readonly residualBytes?: <T extends Spec>(k: Kernels<T>) => number;
 }

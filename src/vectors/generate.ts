@@ -51,7 +51,7 @@ const boundsOf = async <T extends Spec>(
 ): Promise<Tensors<HostTensor>> => {
   const carrying = kernels(errorBounds(f64, ieee));
   const onDevice = Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, carrying.fromHost(t)]));
-  const outputs: Tensors<Bounded<T>> = c.run(carrying, onDevice);
+  const outputs: Tensors<Bounded<T>> = c.run(carrying, onDevice, inputs);
   const read = await Promise.all(
     Object.entries(outputs).map(async ([name, { error }]) => [name, await f64.toHost(error)] as const),
   );

@@ -11,7 +11,7 @@ export const runCase = async <T extends Spec>(
   inputs: Tensors<HostTensor>,
 ): Promise<Tensors<HostTensor>> => {
   const onDevice = Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, k.fromHost(t)]));
-  const outputs = run(k, onDevice);
+  const outputs = run(k, onDevice, inputs);
   const read = await Promise.all(Object.entries(outputs).map(async ([name, t]) => [name, await k.toHost(t)] as const));
   return Object.fromEntries(read);
 };

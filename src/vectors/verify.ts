@@ -7,7 +7,7 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Backend, ConformanceClass } from '../core/backend.ts';
 import { joinBytes, sha256Hex } from '../io/digest.ts';
 import { decodeSafetensors } from '../io/safetensors.ts';
-import { type Result, showError } from '../spec/errors.ts';
+import { fail, type Result, showError } from '../spec/errors.ts';
 import { type HostTensor, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import type { Tensors, VectorCase } from './case.ts';
 import { rejections, vectorCases } from './cases/index.ts';
@@ -172,8 +172,11 @@ const missing = (manifest: Manifest): readonly Outcome[] => {
     .map(({ id }) => failedWith(id, 'the manifest has no such case'));
 };
 
-/** Runs every case of the suite on the backend. `left` if the manifest can't be read. */
+/** Runs every case of the suite on the backend. `left` if the manifest can't be read, or if it does not compute in f32. */
 export const verifySuite = async <T extends Spec>(backend: Backend<T>, read: ReadFile): Promise<Result<Report>> => {
+  const { name, kernels } = backend;
+  if (kernels.float !== 'f32')
+    return fail('BackendError', 'a backend that computes in f32', `one in ${kernels.float}`, name);
   const text = await read('manifest.json');
   if (E.isLeft(text)) return text;
   const manifest = parseManifest(new TextDecoder().decode(text.right), 'manifest.json');

@@ -13,7 +13,7 @@ import { host, f32 as k, normal, numbersOf, type R } from '../support/tensors.ts
 
 const transforms: fc.Arbitrary<Transform<R>> = fc.constantFrom(
   clipByGlobalNorm(k, 0.5),
-  addWeightDecay(k, 0.1),
+  addWeightDecay(k, { decay: 0.1 }),
   scaleByLearningRate(k, linear(1, 0, 4)),
   sgd(k, { learningRate: 0.5 }),
   momentum(k, { learningRate: 0.5, momentum: 0.9 }),

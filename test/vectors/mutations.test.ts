@@ -1,4 +1,4 @@
-/** The suite is dense: whatever is made wrong in one operation, derived or primitive, makes a case fail in both classes. */
+/** The suite is dense: whatever is made wrong in one operation, derived or primitive, fails a case in both classes. */
 import { describe, expect, it } from 'vitest';
 import { type ReferenceTensor, referenceF32 } from '../../backends/reference/backend.ts';
 import { derive, type FusedKernels, type Kernels } from '../../src/core/fused.ts';

@@ -77,7 +77,7 @@ type Rule<C> = readonly [key: keyof C & string, holds: (c: C) => boolean, needs:
 const sharedRules: readonly Rule<SharedInput>[] = [
   ['degrees', (c) => (c.shift ?? 'rotate') === 'rotate', 'shift: rotate'],
   ['momentum', (c) => c.optimizer === 'momentum', 'optimizer: momentum'],
-  ['decayTowards', (c) => (c.optimizer ?? 'adamw') === 'adamw' && (c.decay ?? 0) > 0, 'adamw with a decay above 0'],
+  ['decayTowards', (c) => (c.decay ?? 0) > 0, 'a decay above 0'],
   ['dropout', (c) => (c.model ?? 'mlp') === 'mlp', 'model: mlp'],
 ];
 
@@ -90,13 +90,19 @@ const finetuneRules: readonly Rule<FinetuneInput>[] = [
     (key): Rule<FinetuneInput> => [key, (c) => (c.method ?? 'paca') === 'paca', 'method: paca'],
   ),
   ['calibrationBatches', (c) => isGradient(c.select), 'a selection by gradient'],
+  ['selectSeed', (c) => (c.select ?? 'random') === 'random', 'a random selection'],
 ];
 
 const compareRules: readonly Rule<CompareInput>[] = [
   ...[...pacaKeys, 'selects' as const].map(
     (key): Rule<CompareInput> => [key, (c) => c.methods?.includes('paca') ?? true, 'paca among the methods'],
   ),
-  ['calibrationBatches', (c) => c.selects?.some(isGradient) ?? true, 'a selection by gradient'],
+  [
+    'calibrationBatches',
+    (c) => (c.methods?.includes('paca') ?? true) && (c.selects?.some(isGradient) ?? true),
+    'a selection by gradient',
+  ],
+  ['selectSeed', (c) => c.selects?.includes('random') ?? true, 'a random selection'],
 ];
 
 const checkRules = <C extends object>(config: C, rules: readonly Rule<C>[], where: string): Result<C> => {

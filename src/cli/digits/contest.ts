@@ -40,6 +40,12 @@ export interface Row {
   readonly optimizerBytes: { readonly accounted: number; readonly measured: number };
   /** Most bytes of tensors alive at once during a step, weights among them. */
   readonly peakTensorBytes: number;
+  /** Peak resident memory of a process that runs only this: not measured, as one process runs all rows. */
+  readonly peakBytes: null;
+  /** Steps and seconds to a target loss, and tokens a second: for language models, which are to come. */
+  readonly stepsToTarget: null;
+  readonly secondsToTarget: null;
+  readonly tokensPerSecond: null;
   /** Median over the steps. */
   readonly msPerStep: number;
   readonly examplesPerSecond: number;
@@ -176,6 +182,10 @@ const rowOf = async (
     gradientBytes: pair(accounted.gradients, measured.gradients),
     optimizerBytes: pair(accounted.optimizer, measured.optimizer),
     peakTensorBytes,
+    peakBytes: null,
+    stepsToTarget: null,
+    secondsToTarget: null,
+    tokensPerSecond: null,
     msPerStep,
     examplesPerSecond: (1000 * settings.batchSize * settings.gradAccumulation) / msPerStep,
     adapterBytes: [...files.values()].reduce((sum, f) => sum + f.length, 0),

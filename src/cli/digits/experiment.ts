@@ -31,7 +31,7 @@ import { constant, cosine, linear, type Schedule, warmUp } from '../../optim/sch
 import { momentum, sgd } from '../../optim/sgd.ts';
 import { chain, type Transform } from '../../optim/transform.ts';
 import { findSelector, selectors } from '../../select/selector.ts';
-import type { Result } from '../../spec/errors.ts';
+import { fail, type Result } from '../../spec/errors.ts';
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import { type Account, account } from '../../train/account.ts';
 import { type Evaluation, evaluateClassifier } from '../../train/evaluate.ts';
@@ -83,8 +83,8 @@ const optimizerOf = <T extends Spec>(k: Kernels<T>, s: Settings, target: Tree<T>
   const { decay } = s;
   const optimizers: { readonly [O in Settings['optimizer']]: () => Transform<T> } = {
     adamw: () => adamw(k, { learningRate, decay, decayTarget: target }),
-    sgd: () => sgd(k, { learningRate, decay }),
-    momentum: () => momentum(k, { learningRate, decay, momentum: s.momentum }),
+    sgd: () => sgd(k, { learningRate, decay, decayTarget: target }),
+    momentum: () => momentum(k, { learningRate, decay, decayTarget: target, momentum: s.momentum }),
   };
   const optimizer = optimizers[s.optimizer]();
   return s.clip === null ? optimizer : chain(clipByGlobalNorm(k, s.clip), optimizer);
@@ -209,9 +209,7 @@ const assemble = <T extends Spec>(
     E.Do,
     E.bind('model', () => buildModel(k, architecture, base, treatmentOf)),
     E.bind('target', ({ model }) =>
-      s.decay > 0 && s.optimizer === 'adamw'
-        ? decayTarget(k, s.decayTowards, sitesOf(architecture), treatmentOf, model.params)
-        : E.right(null),
+      s.decay > 0 ? decayTarget(k, s.decayTowards, sitesOf(architecture), treatmentOf, model.params) : E.right(null),
     ),
     E.map(({ model, target }) => ({
       kernels: k,
@@ -249,6 +247,9 @@ export const prepare = async <T extends Spec>(
  * settings before anything is trained or written.
  */
 export const plan = async <T extends Spec>(k: Kernels<T>, s: Settings): Promise<Result<Account>> => {
+  if (s.warmUpSteps >= s.steps) {
+    return fail('ConfigError', `fewer warm-up steps than the ${s.steps} steps`, String(s.warmUpSteps), 'warmUpSteps');
+  }
   const architecture = architectureOf(s);
   const weights = initialWeights(architecture, rngFromSeed(s.seed));
   const e = { kernels: k, architecture, clock: () => 0 };

@@ -1,4 +1,5 @@
 /** A run with every default filled in: what is written to the run's folder, and what identifies it. */
+import type { ConformanceClass } from '../../core/backend.ts';
 import { sha256Hex } from '../../io/digest.ts';
 import type { DecayTowards } from '../../methods/decay.ts';
 import type { ModulePattern } from '../../methods/targets.ts';
@@ -53,7 +54,7 @@ export type CompareInput = SharedInput & {
 /** What differs between the two demo models. The CNN's first convolution has one input channel: it stays frozen. */
 const byModel = {
   mlp: { rank: 16, steps: 300, pretrainSteps: 500, targetModules: '.*' },
-  cnn: { rank: 8, steps: 200, pretrainSteps: 240, targetModules: ['depthwise', 'pointwise', 'head'] },
+  cnn: { rank: 4, steps: 200, pretrainSteps: 240, targetModules: ['depthwise', 'pointwise', 'head'] },
 } as const;
 
 /** Found on the validation digits: PaCA at s = 1 wants a larger step than full fine-tuning. */
@@ -97,6 +98,14 @@ export const settingsOf = (c: FinetuneInput): Settings => {
   };
 };
 
-/** Identifies the bits of a run: everything but how often it looks up and saves. Backends do not count. */
-export const runIdentity = ({ evalEvery: _, checkpointEvery: __, ...rest }: Settings): Promise<string> =>
-  sha256Hex(new TextEncoder().encode(JSON.stringify(rest)));
+/**
+ * Identifies the bits of a run: everything but how often it looks up and saves. Exact backends are all the same; a bounded
+ * one has bits of its own.
+ */
+export const runIdentity = (
+  { evalEvery: _, checkpointEvery: __, ...rest }: Settings,
+  { name, conformance }: { readonly name: string; readonly conformance: ConformanceClass },
+): Promise<string> => {
+  const bits = conformance === 'exact' ? 'exact' : name;
+  return sha256Hex(new TextEncoder().encode(JSON.stringify({ ...rest, bits })));
+};

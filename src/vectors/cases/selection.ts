@@ -1,5 +1,6 @@
 /** Which columns each strategy picks: by lot, by the norm of the weight's columns, by the gradient's. */
 import { columnNorms } from '../../core/derived/column-norms.ts';
+import type { Kernels } from '../../core/fused.ts';
 import type { Ops } from '../../core/ops.ts';
 import { rngFromSeed, splitRng } from '../../core/rng.ts';
 import { convolution } from '../../layers/conv2d.ts';
@@ -32,9 +33,10 @@ const scored = (name: string, statistic: keyof ColumnStatistics): VectorCase => 
   note: `The ${RANK} columns with the largest ${statistic}, sorted; among equals the lower index.`,
   settings: { rank: RANK, statistic },
   inputs: { scores: floats([COLUMNS], scores) },
-  run: (k) => ({
-    indices: k.fromHost(integers(...pick(name, 'layers.0', { [statistic]: Float64Array.from(scores) }))),
-  }),
+  run: (k, _, host) => {
+    const given = Float64Array.from(input(host, 'scores').data as Float32Array);
+    return { indices: k.fromHost(integers(...pick(name, 'layers.0', { [statistic]: given }))) };
+  },
 });
 
 const random: VectorCase = {
@@ -50,14 +52,33 @@ const random: VectorCase = {
 
 const normCase = (name: string, operation: Operation): VectorCase => ({
   id: `selection/norms-${name}`,
-  note: 'The L2 norm of each column of a weight, squares added in the lane order.',
-  settings: {},
+  note: 'The L2 norm of each column (input feature, or channel) of a weight, squares added in the lane order.',
+  settings: operation.kind === 'conv2d' ? { groups: operation.config.groups } : {},
   inputs: { weight: drawn(`norms-${name}.weight`, ...weightShape(operation)) },
   run: <T extends Spec>(k: Ops<T>, inputs: Readonly<Record<string, T>>) => {
     const { shape, axis } = columnView(operation);
     return { norms: columnNorms(k, input(inputs, 'weight'), shape, axis) };
   },
 });
+
+/** Both gradient statistics of a linear map over two calibration batches, from what its backward pass is given. */
+const calibration: VectorCase = {
+  id: 'selection/gradient-statistics',
+  note: '∂Wₜ = dyₜᵀ xₜ for each batch t; normOfSum = ‖Σₜ ∂Wₜ[:, j]‖₂, sumOfNorms = Σₜ ‖∂Wₜ[:, j]‖₂, in batch order.',
+  settings: {},
+  inputs: {
+    'x.0': drawn('calibration.x.0', 7, 5),
+    'dy.0': drawn('calibration.dy.0', 7, 3),
+    'x.1': drawn('calibration.x.1', 7, 5),
+    'dy.1': drawn('calibration.dy.1', 7, 3),
+  },
+  run: <T extends Spec>(k: Kernels<T>, inputs: Readonly<Record<string, T>>) => {
+    const gradient = (t: number): T => k.linear.weightGradient(input(inputs, `dy.${t}`), input(inputs, `x.${t}`));
+    const norms = (g: T): T => columnNorms(k, g, [3, 5], 1);
+    const [first, second] = [gradient(0), gradient(1)];
+    return { normOfSum: norms(k.add(first, second)), sumOfNorms: k.add(norms(first), norms(second)) };
+  },
+};
 
 const image = { height: 5, width: 5 };
 
@@ -66,6 +87,7 @@ export const selectionCases: readonly VectorCase[] = [
   scored('weight-norm', 'weightNorm'),
   scored('gradient', 'gradientNormOfSum'),
   scored('gradient-sum-of-norms', 'gradientSumOfNorms'),
+  calibration,
   normCase('linear', { kind: 'linear', config: { in: 5, out: 19 } }),
   normCase('conv2d', { kind: 'conv2d', config: convolution({ in: 3, out: 5, kernel: [2, 3], ...image }) }),
   normCase('depthwise', {
