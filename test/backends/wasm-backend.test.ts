@@ -183,7 +183,7 @@ describe('resolving', () => {
       why: 'WebAssembly SIMD, 2 threads',
     });
     await backend.dispose();
-    expect(await resolveBackend('wasm', { threads: 0 })).toMatchObject({ left: { tag: 'BackendError' } });
+    expect(await resolveBackend('wasm', { threads: 0 })).toMatchObject({ left: { tag: 'ConfigError' } });
   });
 
   it('reports wasm among the backends', async () => {

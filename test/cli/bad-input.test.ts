@@ -27,6 +27,8 @@ describe('paca finetune refuses', () => {
     ['PaCA options with full fine-tuning', ['--method', 'full', '--rank', '8'], '8', 'arguments'],
     ['momentum without its optimizer', ['--momentum', '0.5'], '0.5', 'arguments'],
     ['degrees without a rotation', ['--shift', 'invert', '--degrees', '5'], '5', 'arguments'],
+    ['a seed for a selection that draws no lots', ['--select', 'weight-norm', '--select-seed', '5'], '5', 'arguments'],
+    ['a warm-up longer than the run', ['--warm-up-steps', '500'], '500', 'warmUpSteps'],
     ['calibration without gradients', ['--calibration-batches', '5'], '5', 'arguments'],
     ['a rank above the columns', ['--rank', '100'], '100', 'layers.2'],
     ['a pattern that matches nothing', ['--target-modules', '[q_proj]'], 'q_proj', 'targetModules'],

@@ -1,5 +1,5 @@
-/** Every file that the documents name exists, and so does every vector case. */
-import { existsSync, readFileSync } from 'node:fs';
+/** Every file that the documents name exists, and so does every vector case; the guide leaves no formula and no case out. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ const documents = ['README.md', 'CONTRIBUTING.md', 'docs/specification.md', 'vec
 
 const coded = (text: string): readonly string[] => Array.from(text.matchAll(/`([^`\n]+)`/g), (m) => m[1]!);
 const named = (text: string): readonly string[] =>
-  coded(text).filter((word) => /^(src|backends|scripts|test|docs|vectors|demo)\/[\w./-]+$/.test(word));
+  coded(text).filter((word) => /^(src|backends|assembly|scripts|test|bench|docs|vectors|demo)\/[\w./-]+$/.test(word));
 const linked = (text: string): readonly string[] => Array.from(text.matchAll(/\]\(([^)#:]+)\)/g), (m) => m[1]!);
 
 describe.each(documents)('%s', (document) => {
@@ -26,16 +26,41 @@ describe.each(documents)('%s', (document) => {
   });
 });
 
-it('docs/specification.md names cases that exist', () => {
-  const text = readFileSync(join(root, 'docs/specification.md'), 'utf8');
-  const groups = new Set(vectorCases.map(({ id }) => id.split('/')[0]!));
-  const patterns = coded(text).filter((word) => groups.has(word.split('/')[0]!) && word.includes('/'));
-  expect(patterns.length).toBeGreaterThan(10);
+const groups = new Set(vectorCases.map(({ id }) => id.split('/')[0]!));
+
+/** The cases that a document names, as patterns: `layers/linear*`. */
+const patternsOf = (text: string): readonly string[] =>
+  coded(text).filter((word) => /^[\w-]+\/[\w*-]+$/.test(word) && groups.has(word.split('/')[0]!));
+
+const fits = (pattern: string, id: string): boolean => new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(id);
+
+it.each(['docs/specification.md', 'vectors/README.md'])('%s names cases that exist', (document) => {
+  const patterns = patternsOf(readFileSync(join(root, document), 'utf8'));
+  expect(patterns.length).toBeGreaterThan(3);
   for (const pattern of patterns) {
-    const expression = new RegExp(`^${pattern.replaceAll('*', '.*')}$`);
     expect(
-      vectorCases.some(({ id }) => expression.test(id)),
+      vectorCases.some(({ id }) => fits(pattern, id)),
       pattern,
     ).toBe(true);
   }
+});
+
+describe('docs/specification.md', () => {
+  const text = readFileSync(join(root, 'docs/specification.md'), 'utf8');
+
+  it('says of every case where its formula stands', () => {
+    const patterns = patternsOf(text);
+    for (const { id } of vectorCases)
+      expect(
+        patterns.some((pattern) => fits(pattern, id)),
+        id,
+      ).toBe(true);
+  });
+
+  it('names every file of formulas', () => {
+    const helpers = ['shapes.ts', 'widen.ts'];
+    for (const file of readdirSync(join(root, 'src/core/derived'))) {
+      expect(helpers.includes(file) || text.includes(`\`src/core/derived/${file}\``), file).toBe(true);
+    }
+  });
 });

@@ -12,6 +12,7 @@ const helpers: ReadonlySet<string> = new Set([
   'conv2dOutput',
   'convolution',
   'frozen',
+  'frozenFront', // has no backward pass: test/train/frozen-front.test.ts
   'geometryOf',
   'imageSize',
   'keepingNothing',

@@ -70,6 +70,15 @@ describe('account', () => {
     expect(residual).toBe(4 * n * (7 + 5 + 3));
   });
 
+  it('counts the network as it trains: with dropout between them, tanh and the next map share nothing', () => {
+    const architecture = mlp({ widths: [11, 7, 5], activation: 'tanh', dropout: 0.2 });
+    const problem = problemOf(k, architecture, full);
+    const { inputs, targets } = batchOf('dropout', n, architecture, 5);
+    const { residual } = account(problem, { dtype: 'f32', shape: inputs.shape });
+    expect(residual).toBe(4 * n * (11 + 7 + 7 + 5));
+    expect(measure(problem, inputs, targets).residual).toBe(residual);
+  });
+
   it('weighs PaCA lighter than full fine-tuning', () => {
     const architecture = mlp({ widths: [64, 64, 3], activation: 'relu' });
     const bytes = (treatment: typeof full | typeof paca): number =>

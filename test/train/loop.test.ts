@@ -187,3 +187,31 @@ describe('a checkpoint', () => {
     expect(E.isLeft(misshapen) && misshapen.left.expected).toContain('delta f32[5, 3]');
   });
 });
+
+describe('a batch that the model cannot take', () => {
+  const failing = async (change: (b: ReturnType<typeof batchOf>) => ReturnType<typeof batchOf>) => {
+    const events = await collect(train(loopOf(problem(), { batchAt: () => [change(batchOf('labels', 3))] })));
+    return events.at(-1)!;
+  };
+
+  it('with a label that is no class is refused, and named', async () => {
+    const event = await failing((b) => ({ ...b, targets: { ...b.targets, data: Int32Array.of(0, 7, 1) } as never }));
+    expect(event).toMatchObject({ kind: 'failed', error: { tag: 'DataError', came: '7 at position 1' } });
+  });
+
+  it('with a count that is not that of its targets is refused', async () => {
+    const event = await failing((b) => ({ ...b, targets: { ...b.targets, data: Int32Array.of(0, -100, 1) } as never }));
+    expect(event).toMatchObject({ kind: 'failed', error: { tag: 'DataError', expected: 'a count of 2', came: '3' } });
+  });
+
+  it('of another width is refused', async () => {
+    const event = await failing((b) => ({ ...b, inputs: { ...b.inputs, shape: [7, 3] } as never }));
+    expect(event).toMatchObject({ kind: 'failed', error: { tag: 'ShapeError', came: 'f32[7, 3]' } });
+  });
+});
+
+it('a problem can be trained twice: its own parameters are not given away', async () => {
+  const p = problem();
+  const first = lossesOf(await collect(train(loopOf(p))));
+  expect(lossesOf(await collect(train(loopOf(p))))).toEqual(first);
+});
