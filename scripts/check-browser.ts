@@ -19,6 +19,7 @@ import { packageRoot } from '../src/cli/package-root.ts';
 interface Page {
   readonly goto: (url: string) => Promise<unknown>;
   readonly evaluate: <A>(expression: string) => Promise<A>;
+  readonly waitForFunction: (expression: string, arg: undefined, options: { timeout: number }) => Promise<unknown>;
   readonly close: () => Promise<void>;
 }
 interface Browser {
@@ -48,38 +49,41 @@ const flags = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-ba
   '--disable-sync',
 ]);
 
+/** Milliseconds that the page may take to load its program. */
+const PATIENCE = 30_000;
+
 const root = packageRoot();
 
-/** The page's program, in one file. */
-const bundle = async (): Promise<string> => {
+/** The page's program: a file, and one for each part that is loaded only when it is needed. */
+const bundle = async (): Promise<ReadonlyMap<string, string>> => {
   const build = await rolldown({
-    input: join(root, 'test', 'browser', 'page.ts'),
+    input: { page: join(root, 'test', 'browser', 'page.ts') },
     external: /^node:/,
     platform: 'browser',
     logLevel: 'silent',
   });
-  const { output } = await build.generate({ format: 'esm', codeSplitting: false });
-  return output[0].code;
+  const { output } = await build.generate({ format: 'esm', entryFileNames: '[name].js' });
+  await build.close();
+  return new Map(output.flatMap((o) => (o.type === 'chunk' ? [[`/${o.fileName}`, o.code] as const] : [])));
 };
 
 const html = '<!doctype html><title>paca-ts</title><script type="module" src="/page.js"></script>';
 
-const answer = async (path: string, script: string, response: ServerResponse): Promise<void> => {
+const answer = async (path: string, response: ServerResponse): Promise<void> => {
   const isPage = path === '/' || path === ISOLATED;
   const type = isPage ? 'text/html' : path.endsWith('.js') ? 'text/javascript' : 'application/octet-stream';
   const headers = { 'Content-Type': type, ...(path === '/' ? {} : ISOLATION) };
-  const content = isPage ? html : path === '/page.js' ? script : null;
   try {
-    const body = content ?? (await readFile(join(root, normalize(path))));
+    const body = isPage ? html : (scripts.get(path) ?? (await readFile(join(root, normalize(path)))));
     response.writeHead(200, headers).end(body);
   } catch {
     response.writeHead(404).end();
   }
 };
 
-const script = await bundle();
+const scripts = await bundle();
 const server = createServer((request, response) => {
-  void answer(new URL(request.url ?? '/', 'http://localhost').pathname, script, response);
+  void answer(new URL(request.url ?? '/', 'http://localhost').pathname, response);
 });
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const address = server.address();
@@ -95,9 +99,8 @@ const manifest = JSON.parse(await readFile(join(root, 'vectors', 'v1', 'manifest
 const verifyIn = async (path: string, backend: string, threads: number): Promise<PageReport> => {
   const page = await browser.newPage();
   await page.goto(origin + path);
-  const report = await page.evaluate<PageReport>(
-    `new Promise((done) => { const wait = () => globalThis.verify ? done(verify('${backend}', ${threads})) : setTimeout(wait, 10); wait(); })`,
-  );
+  await page.waitForFunction('globalThis.verify', undefined, { timeout: PATIENCE });
+  const report = await page.evaluate<PageReport>(`verify('${backend}', ${threads})`);
   await page.close();
   return report;
 };
@@ -125,4 +128,5 @@ for (const [path, backend, wanted, threads] of [
 }
 await browser.close();
 server.close();
+server.closeAllConnections();
 process.exitCode = failures === 0 ? 0 : 1;
