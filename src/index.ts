@@ -2,14 +2,12 @@
  * paca-ts: Partial Connection Adaptation as an executable specification.
  *
  * The public surface and nothing else. Backends come from `paca-ts/backends`, file stores for Node and Deno from
- * `paca-ts/node`.
+ * `paca-ts/node`. In the order of the files.
  *
  * @module
  */
 
-// The contract of a backend, and the fused operations with their derivations
 export type { Backend, ConformanceClass } from './core/backend.ts';
-// Layers and trees
 export { chain } from './core/chain.ts';
 export type { ActivationKernels, ReluKernels, TanhKernels } from './core/derived/activations.ts';
 export type { AdamwCoefficients, AdamwKernels, Moments } from './core/derived/adamw.ts';
@@ -36,10 +34,8 @@ export {
 } from './core/ops.ts';
 export { normals, permutation, type Rng, rngFromSeed, splitRng, uniform, uniforms } from './core/rng.ts';
 export { leafPaths, leaves, mapTree, type None, none, overlay, type SlotTree, type Tree } from './core/tree.ts';
-// Data
 export { type BatchPlan, batchesFrom, batchIndices, batchPlan, inOrder, stepsPerEpoch } from './data/batches.ts';
 export { type Examples, takeExamples } from './data/examples.ts';
-// Files
 export { type AdapterModule, encodeAdapter, type PacaAdapterFile } from './io/adapter.ts';
 export { sha256Hex } from './io/digest.ts';
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from './io/safetensors.ts';
@@ -66,7 +62,6 @@ export {
   type RmsNormResidual,
   rmsNorm,
 } from './layers/rms-norm.ts';
-// Methods
 export {
   adapt,
   type HostAffine,
@@ -97,7 +92,6 @@ export {
 } from './methods/paca.ts';
 export { type HostLora, type HostPaca, pacaToLora } from './methods/paca-to-lora.ts';
 export { type ModulePattern, matchTargets, type Targets } from './methods/targets.ts';
-// Models
 export { type CnnConfig, cnn } from './models/cnn.ts';
 export { type MlpConfig, mlp } from './models/mlp.ts';
 export {
@@ -112,7 +106,6 @@ export {
   type Weights,
 } from './models/model.ts';
 export { type ActivationName, activation, dropoutStep, site } from './models/steps.ts';
-// Optimizers
 export { type AdamwConfig, adamw } from './optim/adamw.ts';
 export { clipByGlobalNorm, globalNorm } from './optim/clip.ts';
 export { constant, cosine, linear as linearSchedule, type Schedule, warmUp } from './optim/schedule.ts';
@@ -133,7 +126,6 @@ export {
   type OptimizerState,
   type Transform,
 } from './optim/transform.ts';
-// Selection
 export { checkIndices, checkRank } from './select/indices.ts';
 export {
   type ColumnStatistics,
@@ -146,7 +138,6 @@ export {
   selectors,
   withSelector,
 } from './select/selector.ts';
-// What things are
 export type { DType, FloatType, HostArrays } from './spec/dtype.ts';
 export { bytesPerElement, hostArray } from './spec/dtype.ts';
 export { ERF32 } from './spec/elementary/erf.ts';
@@ -169,7 +160,6 @@ export {
 } from './spec/tensor.ts';
 export { type Arithmetic, gamma, ieee } from './spec/tolerance.ts';
 
-// Training
 export { type Account, account, measure, residualBytes, trainableCount } from './train/account.ts';
 export { type Evaluation, evaluateClassifier } from './train/evaluate.ts';
 export { type HostBatch, toDevice } from './train/host-batch.ts';
@@ -185,7 +175,6 @@ export {
   trainStep,
 } from './train/step.ts';
 
-// Golden vectors
 export type { Json, RejectionCase, Tensors, VectorCase } from './vectors/case.ts';
 export { rejections, vectorCases } from './vectors/cases/index.ts';
 export { generateSuite, type Oracles } from './vectors/generate.ts';

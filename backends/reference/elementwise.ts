@@ -4,23 +4,12 @@
  * (Figueroa 1995: double rounding is innocuous for + − × ÷ √).
  */
 import type { Operand } from '../../src/core/ops.ts';
-import { defect } from '../../src/spec/errors.ts';
+import { broadcastShape } from '../../src/core/shape-rules.ts';
 import { type Shape, sameShape, sizeOf } from '../../src/spec/tensor.ts';
 import type { Arithmetic } from './arithmetic.ts';
 import { type FloatArray, floatsOf, type Memory, type ReferenceTensor } from './memory.ts';
 
 type Tensor = ReferenceTensor;
-
-/** The shape that two shapes broadcast to: aligned at the last axis, a dimension of 1 stretches. */
-const broadcastShape = (a: Shape, b: Shape): Shape => {
-  const rank = Math.max(a.length, b.length);
-  return Array.from({ length: rank }, (_, i) => {
-    const x = a[a.length - rank + i] ?? 1;
-    const y = b[b.length - rank + i] ?? 1;
-    if (x !== y && x !== 1 && y !== 1) defect(`shapes [${a}] and [${b}] do not broadcast`);
-    return x === 1 ? y : x;
-  });
-};
 
 /** Copies `from` to `shape`: axis by axis, an axis of length 1 is repeated. */
 const stretch = (from: FloatArray, fromShape: Shape, to: FloatArray, shape: Shape): FloatArray => {

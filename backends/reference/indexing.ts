@@ -1,4 +1,5 @@
 /** Choosing, adding to and rearranging parts of a tensor. Only `scatterAdd` rounds: once for each addition. */
+import { aroundAxis, replaceAxis, resolveShape } from '../../src/core/shape-rules.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { type Shape, sameShape, showSpec, sizeOf } from '../../src/spec/tensor.ts';
 import type { Arithmetic } from './arithmetic.ts';
@@ -6,27 +7,8 @@ import { dataOf, floatsOf, intsOf, type Memory, type ReferenceTensor } from './m
 
 type Tensor = ReferenceTensor;
 
-/** A tensor seen as `[outer, axis, inner]`. */
-const around = (shape: Shape, axis: number): { outer: number; length: number; inner: number } => ({
-  outer: sizeOf(shape.slice(0, axis)),
-  length: shape[axis] ?? defect(`axis ${axis} of a tensor of ${shape.length} axes`),
-  inner: sizeOf(shape.slice(axis + 1)),
-});
-
-const replaceAxis = (shape: Shape, axis: number, length: number): Shape =>
-  shape.map((d, i) => (i === axis ? length : d));
-
 const inRange = (index: number, length: number): number =>
   index >= 0 && index < length ? index : defect(`index ${index} outside 0 … ${length - 1}`);
-
-/** The given shape with a −1 replaced by what makes the size right. */
-const resolveShape = (x: Tensor, shape: Shape): Shape => {
-  const known = sizeOf(shape.filter((d) => d !== -1));
-  const resolved = shape.map((d) => (d === -1 ? (known === 0 ? 0 : sizeOf(x.shape) / known) : d));
-  if (sizeOf(resolved) !== sizeOf(x.shape) || !resolved.every(Number.isInteger))
-    defect(`reshape of ${showSpec(x)} to [${shape}]`);
-  return resolved;
-};
 
 export interface Indexing {
   readonly reshape: (x: Tensor, shape: Shape) => Tensor;
@@ -60,7 +42,7 @@ export const indexing = ({ float, round }: Arithmetic, memory: Memory): Indexing
   },
 
   gather: (x, indices, axis) => {
-    const { outer, length, inner } = around(x.shape, axis);
+    const { outer, length, inner } = aroundAxis(x.shape, axis);
     const chosen = intsOf(indices);
     const result = memory.create(x.dtype, replaceAxis(x.shape, axis, chosen.length));
     const from = dataOf(x);
@@ -76,7 +58,7 @@ export const indexing = ({ float, round }: Arithmetic, memory: Memory): Indexing
   },
 
   scatterAdd: (x, indices, axis, source) => {
-    const { outer, length, inner } = around(x.shape, axis);
+    const { outer, length, inner } = aroundAxis(x.shape, axis);
     const chosen = intsOf(indices);
     if (!sameShape(source.shape, replaceAxis(x.shape, axis, chosen.length))) {
       defect(`scatterAdd of ${showSpec(source)} into ${showSpec(x)} at ${chosen.length} places of axis ${axis}`);

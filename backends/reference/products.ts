@@ -3,16 +3,10 @@
  * from k = 0, rounding each product and each sum.
  */
 import type { Layout } from '../../src/core/ops.ts';
-import { defect } from '../../src/spec/errors.ts';
-import { type Shape, sameShape, showSpec, sizeOf } from '../../src/spec/tensor.ts';
+import { type ProductSizes, productBatch, productSizes } from '../../src/core/shape-rules.ts';
+import { sizeOf } from '../../src/spec/tensor.ts';
 import type { Arithmetic } from './arithmetic.ts';
 import { type FloatArray, floatsOf, type Memory, type ReferenceTensor } from './memory.ts';
-
-interface Sizes {
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-}
 
 /** How far apart neighbours along the result's axis and along k lie in an operand. */
 interface Steps {
@@ -20,38 +14,17 @@ interface Steps {
   readonly k: number;
 }
 
-const leftSteps = (layout: Layout, { m, k }: Sizes): Steps =>
+const leftSteps = (layout: Layout, { m, k }: ProductSizes): Steps =>
   layout === 'tn' ? { outer: 1, k: m } : { outer: k, k: 1 };
 
-const rightSteps = (layout: Layout, { n, k }: Sizes): Steps =>
+const rightSteps = (layout: Layout, { n, k }: ProductSizes): Steps =>
   layout === 'nt' ? { outer: k, k: 1 } : { outer: 1, k: n };
-
-const sizesOf = (a: ReferenceTensor, b: ReferenceTensor, layout: Layout): Sizes => {
-  const [a0 = 0, a1 = 0] = a.shape.slice(-2);
-  const [b0 = 0, b1 = 0] = b.shape.slice(-2);
-  const [m, k] = layout === 'tn' ? [a1, a0] : [a0, a1];
-  const [n, kOfB] = layout === 'nt' ? [b0, b1] : [b1, b0];
-  if (k !== kOfB || a.shape.length < 2 || b.shape.length < 2) {
-    defect(`matmul ${layout}: ${showSpec(a)} and ${showSpec(b)} do not fit`);
-  }
-  return { m, n, k };
-};
-
-/** The batch axes of the result: those of either operand, which are equal if both have some. */
-const batchOf = (a: ReferenceTensor, b: ReferenceTensor): Shape => {
-  const ofA = a.shape.slice(0, -2);
-  const ofB = b.shape.slice(0, -2);
-  if (ofA.length > 0 && ofB.length > 0 && !sameShape(ofA, ofB)) {
-    defect(`matmul: batch axes of ${showSpec(a)} and ${showSpec(b)} differ`);
-  }
-  return ofA.length > 0 ? ofA : ofB;
-};
 
 /** One matrix product, from where the operands and the result start in their arrays. */
 const multiply = (
   round: (x: number) => number,
   layout: Layout,
-  sizes: Sizes,
+  sizes: ProductSizes,
   [a, aStart]: readonly [FloatArray, number],
   [b, bStart]: readonly [FloatArray, number],
   [c, cStart]: readonly [FloatArray, number],
@@ -72,8 +45,8 @@ const multiply = (
 export const matmul =
   ({ float, round }: Arithmetic, memory: Memory) =>
   (a: ReferenceTensor, b: ReferenceTensor, layout: Layout): ReferenceTensor => {
-    const sizes = sizesOf(a, b, layout);
-    const batch = batchOf(a, b);
+    const sizes = productSizes(a, b, layout);
+    const batch = productBatch(a, b);
     const result = memory.create(float, [...batch, sizes.m, sizes.n]);
     const aStep = a.shape.length > 2 ? sizes.m * sizes.k : 0;
     const bStep = b.shape.length > 2 ? sizes.k * sizes.n : 0;

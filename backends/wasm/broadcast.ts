@@ -3,19 +3,7 @@
  *
  * Law: a result element at index (i₀, i₁, …) reads operand element Σ iₐ·stridesₐ; the last strides are 0 or 1.
  */
-import { defect } from '../../src/spec/errors.ts';
 import { type Shape, sizeOf } from '../../src/spec/tensor.ts';
-
-/** The shape that two shapes broadcast to: aligned at the last axis, a dimension of 1 stretches. */
-export const broadcastShape = (a: Shape, b: Shape): Shape => {
-  const rank = Math.max(a.length, b.length);
-  return Array.from({ length: rank }, (_, i) => {
-    const x = a[a.length - rank + i] ?? 1;
-    const y = b[b.length - rank + i] ?? 1;
-    if (x !== y && x !== 1 && y !== 1) defect(`shapes [${a}] and [${b}] do not broadcast`);
-    return x === 1 ? y : x;
-  });
-};
 
 /** One axis of a result: its length, and the stride of each operand along it, in elements. */
 export interface Axis {

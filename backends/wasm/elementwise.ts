@@ -1,7 +1,8 @@
 /** Element-wise operations: the shapes here, the arithmetic in `assembly/elementwise.ts`. */
 import type { Operand, Ops } from '../../src/core/ops.ts';
+import { broadcastShape } from '../../src/core/shape-rules.ts';
 import { type Shape, sameShape, sizeOf } from '../../src/spec/tensor.ts';
-import { type Axis, axesOf, broadcastShape, overMatrices } from './broadcast.ts';
+import { type Axis, axesOf, overMatrices } from './broadcast.ts';
 import type { BinaryKernel, BroadcastOperand, Exports, UnaryKernel } from './exports.ts';
 import { floatsOf, type Memory, type WasmTensor } from './memory.ts';
 

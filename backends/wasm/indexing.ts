@@ -1,5 +1,6 @@
 /** Choosing, adding to and rearranging parts of a tensor: shapes and checks here, the copying in `assembly/indexing.ts`. */
 import type { Ops } from '../../src/core/ops.ts';
+import { aroundAxis, replaceAxis, resolveShape } from '../../src/core/shape-rules.ts';
 import { bytesPerElement } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { type Shape, sameShape, showSpec, sizeOf } from '../../src/spec/tensor.ts';
@@ -10,25 +11,6 @@ import { floatsOf, intsOf, type Memory, type WasmTensor } from './memory.ts';
 type Tensor = WasmTensor;
 
 export type Indexing = Pick<Ops<Tensor>, 'reshape' | 'transpose' | 'gather' | 'scatterAdd' | 'oneHot'>;
-
-/** A tensor seen as `[outer, axis, inner]`. */
-const around = (shape: Shape, axis: number): { outer: number; length: number; inner: number } => ({
-  outer: sizeOf(shape.slice(0, axis)),
-  length: shape[axis] ?? defect(`axis ${axis} of a tensor of ${shape.length} axes`),
-  inner: sizeOf(shape.slice(axis + 1)),
-});
-
-const replaceAxis = (shape: Shape, axis: number, length: number): Shape =>
-  shape.map((d, i) => (i === axis ? length : d));
-
-/** The given shape with a −1 replaced by what makes the size right. */
-const resolveShape = (x: Tensor, shape: Shape): Shape => {
-  const known = sizeOf(shape.filter((d) => d !== -1));
-  const resolved = shape.map((d) => (d === -1 ? (known === 0 ? 0 : sizeOf(x.shape) / known) : d));
-  const fits = sizeOf(resolved) === sizeOf(x.shape) && resolved.every(Number.isInteger);
-  if (!fits) defect(`reshape of ${showSpec(x)} to [${shape}]`);
-  return resolved;
-};
 
 /** The axes of a transposed tensor, each with its stride in x; neighbours that lie in x as they do here are joined. */
 const transposedAxes = (shape: Shape, order: readonly number[]): readonly Axis[] =>
@@ -73,7 +55,7 @@ export const indexing = (exports: Exports, memory: Memory): Indexing => {
     },
 
     gather: (x, indices, axis) => {
-      const { outer, length, inner } = around(x.shape, axis);
+      const { outer, length, inner } = aroundAxis(x.shape, axis);
       const [from, chosen, count] = [memory.pointerOf(x), intsOf(indices), sizeOf(indices.shape)];
       checkIndices(chosen, count, outer, length);
       const result = memory.create(x.dtype, replaceAxis(x.shape, axis, count));
@@ -83,7 +65,7 @@ export const indexing = (exports: Exports, memory: Memory): Indexing => {
     },
 
     scatterAdd: (x, indices, axis, source) => {
-      const { outer, length, inner } = around(x.shape, axis);
+      const { outer, length, inner } = aroundAxis(x.shape, axis);
       const [chosen, count] = [intsOf(indices), sizeOf(indices.shape)];
       if (!sameShape(source.shape, replaceAxis(x.shape, axis, count))) {
         defect(`scatterAdd of ${showSpec(source)} into ${showSpec(x)} at ${count} places of axis ${axis}`);

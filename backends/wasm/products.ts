@@ -3,9 +3,10 @@
  * or the columns of the result, never the sum.
  */
 import type { Layout } from '../../src/core/ops.ts';
+import { type ProductSizes, productBatch, productSizes } from '../../src/core/shape-rules.ts';
 import type { DType } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
-import { type Shape, sameShape, showSpec, sizeOf } from '../../src/spec/tensor.ts';
+import { sizeOf } from '../../src/spec/tensor.ts';
 import { floatsOf, type Memory, pointerOf, type WasmTensor } from './memory.ts';
 import { cutRange } from './parallel.ts';
 import type { Call, Pool } from './pool.ts';
@@ -26,12 +27,6 @@ const TILE_COLUMNS = 8;
 /** Multiplications that take as long as a simple kernel on one element. */
 const PER_ELEMENT = 8;
 
-interface Sizes {
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-}
-
 /** What a product adds: partial connections to B while it is packed, and a bias to the sum; addresses, 0 for none. */
 export interface Additions {
   readonly bias: number;
@@ -41,29 +36,8 @@ export interface Additions {
 
 const nothing: Additions = { bias: 0, connections: 0, count: 0 };
 
-const sizesOf = (a: Tensor, b: Tensor, layout: Layout): Sizes => {
-  const [a0 = 0, a1 = 0] = a.shape.slice(-2);
-  const [b0 = 0, b1 = 0] = b.shape.slice(-2);
-  const [m, k] = layout === 'tn' ? [a1, a0] : [a0, a1];
-  const [n, kOfB] = layout === 'nt' ? [b0, b1] : [b1, b0];
-  if (k !== kOfB || a.shape.length < 2 || b.shape.length < 2) {
-    defect(`matmul ${layout}: ${showSpec(a)} and ${showSpec(b)} do not fit`);
-  }
-  return { m, n, k };
-};
-
-/** The batch axes of the result: those of either operand, which are equal if both have some. */
-const batchOf = (a: Tensor, b: Tensor): Shape => {
-  const ofA = a.shape.slice(0, -2);
-  const ofB = b.shape.slice(0, -2);
-  if (ofA.length > 0 && ofB.length > 0 && !sameShape(ofA, ofB)) {
-    defect(`matmul: batch axes of ${showSpec(a)} and ${showSpec(b)} differ`);
-  }
-  return ofA.length > 0 ? ofA : ofB;
-};
-
 /** Rectangles [rows, columns) that make up an m × n result, at most `parts`, cut across its longer side. */
-const rectangles = ({ m, n }: Sizes, parts: number): readonly (readonly [number, number, number, number])[] =>
+const rectangles = ({ m, n }: ProductSizes, parts: number): readonly (readonly [number, number, number, number])[] =>
   n >= m
     ? cutRange(0, n, parts, TILE_COLUMNS).map(([from, to]) => [0, m, from, to] as const)
     : cutRange(0, m, parts, TILE_ROWS).map(([from, to]) => [from, to, 0, n] as const);
@@ -78,7 +52,7 @@ export const products = (memory: Memory, pool: Pool): Products => {
   /** The calls of one product of matrices at these addresses, in at most `parts` parts. */
   const callsOf = (
     layout: Layout,
-    sizes: Sizes,
+    sizes: ProductSizes,
     parts: number,
     [a, b, c]: readonly [number, number, number],
     typeB: number,
@@ -92,10 +66,10 @@ export const products = (memory: Memory, pool: Pool): Products => {
   };
 
   const multiply = (a: Tensor, b: Tensor, layout: Layout, typeB: number, additions: Additions): Tensor => {
-    const sizes = sizesOf(a, b, layout);
+    const sizes = productSizes(a, b, layout);
     const { m, n, k } = sizes;
     const [fromA, fromB] = [floatsOf(a), pointerOf(b)];
-    const batch = batchOf(a, b);
+    const batch = productBatch(a, b);
     const result = memory.create('f32', [...batch, m, n]);
     const matrices = sizeOf(batch);
     const aStep = a.shape.length > 2 ? m * k * FLOAT_BYTES : 0;

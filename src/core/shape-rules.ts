@@ -1,0 +1,64 @@
+/**
+ * Which shapes fit each other and what comes of them: the part of every backend's `Ops` that is the same. A misfit is a
+ * defect, because shapes were checked when the model was built.
+ */
+import { defect } from '../spec/errors.ts';
+import { type Shape, type Spec, sameShape, showSpec, sizeOf } from '../spec/tensor.ts';
+import type { Layout } from './ops.ts';
+
+/** The shape that two shapes broadcast to: aligned at the last axis, a dimension of 1 stretches. */
+export const broadcastShape = (a: Shape, b: Shape): Shape => {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const x = a[a.length - rank + i] ?? 1;
+    const y = b[b.length - rank + i] ?? 1;
+    if (x !== y && x !== 1 && y !== 1) defect(`shapes [${a}] and [${b}] do not broadcast`);
+    return x === 1 ? y : x;
+  });
+};
+
+/** Rows, columns, and terms of each sum of a matrix product. */
+export interface ProductSizes {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+export const productSizes = (a: Spec, b: Spec, layout: Layout): ProductSizes => {
+  const [a0 = 0, a1 = 0] = a.shape.slice(-2);
+  const [b0 = 0, b1 = 0] = b.shape.slice(-2);
+  const [m, k] = layout === 'tn' ? [a1, a0] : [a0, a1];
+  const [n, kOfB] = layout === 'nt' ? [b0, b1] : [b1, b0];
+  if (k !== kOfB || a.shape.length < 2 || b.shape.length < 2) {
+    defect(`matmul ${layout}: ${showSpec(a)} and ${showSpec(b)} do not fit`);
+  }
+  return { m, n, k };
+};
+
+/** The batch axes of a product: those of either operand, which are equal if both have some. */
+export const productBatch = (a: Spec, b: Spec): Shape => {
+  const ofA = a.shape.slice(0, -2);
+  const ofB = b.shape.slice(0, -2);
+  if (ofA.length > 0 && ofB.length > 0 && !sameShape(ofA, ofB)) {
+    defect(`matmul: batch axes of ${showSpec(a)} and ${showSpec(b)} differ`);
+  }
+  return ofA.length > 0 ? ofA : ofB;
+};
+
+/** A tensor seen as `[outer, axis, inner]`. */
+export const aroundAxis = (shape: Shape, axis: number): { outer: number; length: number; inner: number } => ({
+  outer: sizeOf(shape.slice(0, axis)),
+  length: shape[axis] ?? defect(`axis ${axis} of a tensor of ${shape.length} axes`),
+  inner: sizeOf(shape.slice(axis + 1)),
+});
+
+export const replaceAxis = (shape: Shape, axis: number, length: number): Shape =>
+  shape.map((d, i) => (i === axis ? length : d));
+
+/** The given shape with a −1 replaced by what makes the size right. */
+export const resolveShape = (x: Spec, shape: Shape): Shape => {
+  const known = sizeOf(shape.filter((d) => d !== -1));
+  const resolved = shape.map((d) => (d === -1 ? (known === 0 ? 0 : sizeOf(x.shape) / known) : d));
+  const fits = sizeOf(resolved) === sizeOf(x.shape) && resolved.every(Number.isInteger);
+  return fits ? resolved : defect(`reshape of ${showSpec(x)} to [${shape}]`);
+};
