@@ -84,3 +84,78 @@ describe('every primitive', () => {
     }
   });
 });
+
+describe('a wrong backend', () => {
+  it.each<[string, (k: Kernels<ReferenceTensor>) => FusedKernels<ReferenceTensor>, string]>([
+    [
+      'the sign of ∂δ',
+      (k) => ({
+        pacaLinear: { deltaGradient: (dy, x, s) => k.neg(k.pacaLinear.deltaGradient(dy, x, s)) },
+      }),
+      'paca/linear',
+    ],
+    [
+      'the scale of W̃',
+      (k) => ({
+        pacaLinear: {
+          forward: (x, w, b, c) =>
+            k.pacaLinear.forward(
+              x,
+              w,
+              b,
+              c.map((one) => ({ ...one, scale: one.scale * 2 })),
+            ),
+        },
+      }),
+      'paca/linear',
+    ],
+    [
+      'the sign of a GELU gradient',
+      (k) => ({ gelu: { backward: (x, dy) => k.neg(k.gelu.backward(x, dy)) } }),
+      'layers/gelu',
+    ],
+    [
+      "AdamW's bias correction",
+      (k) => ({
+        adamw: {
+          update: (g, m, p, t, c) => k.adamw.update(g, m, p, t, { ...c, correction1: 1, correction2: 1 }),
+        },
+      }),
+      'optimizers/adamw',
+    ],
+    [
+      'NaN in place of a probability',
+      (k) => ({
+        crossEntropy: {
+          forward: (y, t, d) => [k.full([], Number.NaN), k.crossEntropy.forward(y, t, d)[1]],
+        },
+      }),
+      'losses/cross-entropy',
+    ],
+    ['a result of another shape', (k) => ({ silu: { forward: (x) => k.reshape(x, [-1]) } }), 'layers/silu'],
+    ['a result of another type', (k) => ({ silu: { forward: (x) => k.cast(x, 'bf16') } }), 'layers/silu'],
+    ['a missing result', () => ({ silu: { forward: () => undefined as never } }), 'layers/silu'],
+    [
+      'an exception',
+      () => ({
+        silu: {
+          forward: () => {
+            throw new Error('not implemented');
+          },
+        },
+      }),
+      'layers/silu',
+    ],
+    [
+      'a relative error of 10⁻⁴',
+      (k) => ({ silu: { forward: (x) => k.mul(k.silu.forward(x), 1.0001) } }),
+      'layers/silu',
+    ],
+  ])('fails by %s, in both classes', async (_, change, id) => {
+    for (const conformance of ['exact', 'bounded'] as const) {
+      const report = await verify(withKernels(change, conformance));
+      expect(failedCases(report)).toContain(id);
+      expect(report.failed).toBeGreaterThan(0);
+    }
+  });
+});

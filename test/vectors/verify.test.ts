@@ -1,14 +1,14 @@
 /** The judge is judged: whatever is wrong with a suite or a backend must show. */
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
-import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
-import type { FusedKernels, Kernels } from '../../src/core/fused.ts';
+import { referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
 import type { HostTensor } from '../../src/spec/tensor.ts';
 import { rejections, vectorCases } from '../../src/vectors/cases/index.ts';
+import type { Manifest, ManifestCase } from '../../src/vectors/manifest.ts';
 import { verifySuite } from '../../src/vectors/verify.ts';
 import { pairwise, reversed } from '../support/summation-orders.ts';
-import { classes, failedCases, verify, withKernels, withOps } from './judged.ts';
+import { classes, failedCases, verify, withOps } from './judged.ts';
 import { reading, suiteFile, suiteFiles, tensorsOf } from './suite.ts';
 
 const files = suiteFiles();
@@ -22,20 +22,34 @@ const withFile = (name: string, bytes: Uint8Array | null): ReadonlyMap<string, U
   return changed;
 };
 
-/** The suite with one tensor of {@link CASE} changed, or without it. */
-const withTensor = (name: string, change: (t: HostTensor) => HostTensor | null): ReadonlyMap<string, Uint8Array> => {
-  const { [name]: old, ...others } = tensorsOf(suiteFile(`${CASE}.safetensors`));
-  const changed = change(old!);
-  return withFile(`${CASE}.safetensors`, encodeSafetensors(changed ? { ...others, [name]: changed } : others));
+type Tensors = Readonly<Record<string, HostTensor>>;
+
+/** The suite with other tensors in the file of a case. */
+const withTensors = (change: (tensors: Tensors) => Tensors, id = CASE): ReadonlyMap<string, Uint8Array> => {
+  const name = `${id}.safetensors`;
+  return withFile(name, encodeSafetensors(change(tensorsOf(suiteFile(name)))));
 };
 
-/** The suite with the first element of one tensor of {@link CASE} changed. */
-const withElement = (name: string, change: (x: number) => number): ReadonlyMap<string, Uint8Array> =>
-  withTensor(name, (t) => {
+/** The suite with one tensor changed, or left out. */
+const withTensor = (
+  name: string,
+  change: (t: HostTensor) => HostTensor | null,
+  id = CASE,
+): ReadonlyMap<string, Uint8Array> =>
+  withTensors(({ [name]: old, ...others }) => {
+    const changed = change(old!);
+    return changed ? { ...others, [name]: changed } : others;
+  }, id);
+
+/** The suite with the first element of one tensor changed. */
+const withElement = (name: string, change: (x: number) => number, id?: string): ReadonlyMap<string, Uint8Array> => {
+  const changed = (t: HostTensor): HostTensor => {
     const data = (t.data as Float64Array).slice();
     data[0] = change(data[0]!);
     return { ...t, data } as HostTensor;
-  });
+  };
+  return withTensor(name, changed, id);
+};
 
 /** x with its last bit flipped. */
 const lastBitFlipped = (x: number): number => {
@@ -45,7 +59,9 @@ const lastBitFlipped = (x: number): number => {
 };
 
 /** The suite with another manifest. */
-const withManifest = (change: (manifest: { cases: { id: string }[] }) => unknown): ReadonlyMap<string, Uint8Array> => {
+const withManifest = (
+  change: (manifest: Pick<Manifest, 'cases' | 'rejections'>) => unknown,
+): ReadonlyMap<string, Uint8Array> => {
   const manifest = JSON.parse(new TextDecoder().decode(suiteFile('manifest.json')));
   return withFile('manifest.json', new TextEncoder().encode(JSON.stringify(change(manifest) ?? manifest)));
 };
@@ -89,6 +105,38 @@ describe('verifySuite', () => {
     }
   });
 
+  it.each(classes)('sees a result of another type or shape (%s)', async (conformance) => {
+    const flat = (t: HostTensor): HostTensor => ({ ...t, shape: [t.data.length] });
+    const suites = [
+      withTensor('exact/y', (t) => ({ dtype: 'f64', shape: t.shape, data: Float64Array.from(t.data, Number) })),
+      withTensors((all) => ({
+        ...all,
+        ...Object.fromEntries(['exact/y', 'value/y', 'bound/y'].map((name) => [name, flat(all[name]!)])),
+      })),
+    ];
+    for (const suite of suites) {
+      expect(failedCases(await verify({ ...referenceF32(), conformance }, suite))).toContain(CASE);
+    }
+  });
+
+  it('draws the line at the bound', async () => {
+    const { 'exact/y': exact, 'bound/y': bound } = tensorsOf(suiteFile(`${CASE}.safetensors`));
+    const away = (fraction: number): ReadonlyMap<string, Uint8Array> =>
+      withElement('value/y', () => Number(exact!.data[0]) + fraction * Number(bound!.data[0]));
+    const bounded = { ...referenceF32(), conformance: 'bounded' as const };
+    expect(await verify(bounded, away(-0.99))).toMatchObject({ failed: 0, worst: { case: CASE } });
+    for (const fraction of [1.01, -1.01]) expect(failedCases(await verify(bounded, away(fraction)))).toEqual([CASE]);
+  });
+
+  it.each(classes)('sees a wrong index, which no bound excuses (%s)', async (conformance) => {
+    const id = 'selection/weight-norm';
+    const report = await verify(
+      { ...referenceF32(), conformance },
+      withElement('exact/indices', (i) => i + 1, id),
+    );
+    expect(failedCases(report)).toEqual([id]);
+  });
+
   it('sees files that are missing or cut', async () => {
     const name = `${CASE}.safetensors`;
     expect(failedCases(await verify(referenceF32(), withFile(name, null)))).toContain(CASE);
@@ -100,6 +148,44 @@ describe('verifySuite', () => {
     expect(failedCases(await verify(referenceF32(), without))).toContain(CASE);
     const surplus = withManifest((m) => ({ ...m, cases: [...m.cases, { ...m.cases[0], id: 'layers/unknown' }] }));
     expect(failedCases(await verify(referenceF32(), surplus))).toContain('layers/unknown');
+  });
+
+  it('sees outputs that the manifest or the engine lacks', async () => {
+    const withOutputs = (change: (outputs: ManifestCase['outputs']) => unknown): ReadonlyMap<string, Uint8Array> =>
+      withManifest((m) => ({
+        ...m,
+        cases: m.cases.map((c) => (c.id === CASE ? { ...c, outputs: change(c.outputs) } : c)),
+      }));
+    const bounded = { ...referenceF32(), conformance: 'bounded' as const };
+    expect(
+      failedCases(
+        await verify(
+          bounded,
+          withOutputs(({ dx: _, ...others }) => others),
+        ),
+      ),
+    ).toEqual([CASE]);
+    expect(
+      failedCases(
+        await verify(
+          bounded,
+          withOutputs(({ y, ...o }) => ({ y, ...o, other: y })),
+        ),
+      ),
+    ).toEqual([CASE]);
+  });
+
+  it('sees rejections of another kind, and such as it does not know', async () => {
+    const withRejection = (change: Partial<Manifest['rejections'][number]>): ReadonlyMap<string, Uint8Array> =>
+      withManifest(({ rejections: [first, ...others], ...m }) => ({
+        ...m,
+        rejections: [first, { ...first, ...change }, ...others],
+      }));
+    expect(failedCases(await verify(referenceF32(), withRejection({ expected: 'FileError' })))).toEqual([
+      'rejections/repeated-index',
+    ]);
+    const unknown = 'rejections/unknown';
+    expect(failedCases(await verify(referenceF32(), withRejection({ id: unknown })))).toEqual([unknown]);
   });
 
   it('sees a residual of another size', async () => {
@@ -120,81 +206,6 @@ describe('verifySuite', () => {
       reading(withFile('manifest.json', new TextEncoder().encode(text))),
     );
     expect(E.isLeft(result) && result.left.where).toContain('manifest.json');
-  });
-});
-
-describe('a wrong backend', () => {
-  it.each<[string, (k: Kernels<ReferenceTensor>) => FusedKernels<ReferenceTensor>, string]>([
-    [
-      'the sign of ∂δ',
-      (k) => ({
-        pacaLinear: { deltaGradient: (dy, x, s) => k.neg(k.pacaLinear.deltaGradient(dy, x, s)) },
-      }),
-      'paca/linear',
-    ],
-    [
-      'the scale of W̃',
-      (k) => ({
-        pacaLinear: {
-          forward: (x, w, b, c) =>
-            k.pacaLinear.forward(
-              x,
-              w,
-              b,
-              c.map((one) => ({ ...one, scale: one.scale * 2 })),
-            ),
-        },
-      }),
-      'paca/linear',
-    ],
-    [
-      'the sign of a GELU gradient',
-      (k) => ({ gelu: { backward: (x, dy) => k.neg(k.gelu.backward(x, dy)) } }),
-      'layers/gelu',
-    ],
-    [
-      "AdamW's bias correction",
-      (k) => ({
-        adamw: {
-          update: (g, m, p, t, c) => k.adamw.update(g, m, p, t, { ...c, correction1: 1, correction2: 1 }),
-        },
-      }),
-      'optimizers/adamw',
-    ],
-    [
-      'NaN in place of a probability',
-      (k) => ({
-        crossEntropy: {
-          forward: (y, t, d) => [k.full([], Number.NaN), k.crossEntropy.forward(y, t, d)[1]],
-        },
-      }),
-      'losses/cross-entropy',
-    ],
-    ['a result of another shape', (k) => ({ silu: { forward: (x) => k.reshape(x, [-1]) } }), 'layers/silu'],
-    ['a result of another type', (k) => ({ silu: { forward: (x) => k.cast(x, 'bf16') } }), 'layers/silu'],
-    ['a missing result', () => ({ silu: { forward: () => undefined as never } }), 'layers/silu'],
-    [
-      'an exception',
-      () => ({
-        silu: {
-          forward: () => {
-            throw new Error('not implemented');
-          },
-        },
-      }),
-      'layers/silu',
-    ],
-    [
-      'a relative error of 10⁻⁴',
-      (k) => ({ silu: { forward: (x) => k.mul(k.silu.forward(x), 1.0001) } }),
-      'layers/silu',
-    ],
-  ])('fails by %s, in both classes', async (_, change, id) => {
-    for (const conformance of ['exact', 'bounded'] as const) {
-      const report = await verify(withKernels(change, conformance));
-      expect(failedCases(report)).toContain(id);
-      expect(report.failed).toBeGreaterThan(0);
-    }
   });
 });
 
