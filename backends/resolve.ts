@@ -7,7 +7,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import type { Backend } from '../src/core/backend.ts';
-import { fail, type Result, showError } from '../src/spec/errors.ts';
+import { fail, type PacaError, type Result, showError } from '../src/spec/errors.ts';
 import type { Spec } from '../src/spec/tensor.ts';
 import type { WasmTensor } from './wasm/backend.ts';
 import type { Hire } from './wasm/pool.ts';
@@ -113,7 +113,9 @@ const reference = async (): Promise<Result<AnyBackend>> =>
   E.right(sealed((await import('./reference/backend.ts')).referenceF32()));
 
 const notYet = (name: string): Promise<Result<AnyBackend>> =>
-  Promise.resolve(fail('BackendError', 'a backend that this version has', `'${name}', which is planned`, 'backend'));
+  Promise.resolve(
+    fail('BackendError', 'a backend that this version has', `'${name}': planned, not in this version`, 'backend'),
+  );
 
 const entries: Readonly<Record<string, Entry>> = {
   reference: {
@@ -170,12 +172,15 @@ export const resolveBackend = (given?: string, options: BackendOptions = {}): Pr
     : entry.load(options);
 };
 
+/** What this engine lacks; where the fault is the user's, the whole of it. */
+const whyNot = (error: PacaError): string => (error.tag === 'BackendError' ? error.came : showError(error));
+
 /** Tries every backend: which work here, and why the others do not. */
 export const inspectBackends = (): Promise<readonly BackendReport[]> =>
   Promise.all(
     Object.entries(entries).map(async ([name, { about, load, engine }]): Promise<BackendReport> => {
       const [backend, features = noEngine] = await Promise.all([load({}), engine?.()]);
-      if (E.isLeft(backend)) return { name, available: false, why: showError(backend.left), threads: 0, ...features };
+      if (E.isLeft(backend)) return { name, available: false, why: whyNot(backend.left), threads: 0, ...features };
       const { threads, why = about, dispose } = backend.right;
       await dispose();
       return { name, available: true, why, threads, ...features };

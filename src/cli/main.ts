@@ -40,6 +40,12 @@ const interruption = (): AbortSignal => {
   return controller.signal;
 };
 
+/** A reader that has seen enough (`paca … | head`) is no error. */
+const endWithReader = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+};
+
 const world = (): World => ({
   print: (text) => process.stdout.write(text),
   terminal: process.stderr,
@@ -72,4 +78,5 @@ const main = async ([name, ...rest]: readonly string[]): Promise<ExitCode> => {
   return result.left.tag === 'Interrupted' || result.left.tag === 'NonFiniteError' ? 1 : code;
 };
 
+process.stdout.on('error', endWithReader);
 process.exitCode = await main(process.argv.slice(2));

@@ -58,6 +58,14 @@ describe('paca doctor', () => {
   });
 });
 
+describe('the process', () => {
+  it('ends quietly where its reader has gone', async () => {
+    const { child, ended } = start(['compare', ...comparison]);
+    child.stdout?.destroy();
+    expect(await ended).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
 describe('paca vectors verify', () => {
   it('prints one document, and nothing else, as a process too', async () => {
     const { code, stdout, stderr } = await start(['vectors', 'verify', '--json']).ended;
