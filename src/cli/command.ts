@@ -22,8 +22,9 @@ export interface World {
 export interface Command {
   readonly summary: string;
   readonly usage: string;
-  /** Flags with a value, and switches, in camel case. */
+  /** Flags with a value in YAML, flags with any text, and switches, in camel case. */
   readonly keys: readonly string[];
+  readonly texts: readonly string[];
   readonly switches: readonly string[];
   readonly run: (world: World, args: Arguments) => Promise<Result<ExitCode>>;
 }

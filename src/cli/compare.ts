@@ -113,6 +113,7 @@ export const compare: Command = {
   usage:
     "paca compare [CONFIG.yaml] [--methods '[full, paca]'] [--selects '[random, gradient]'] [--json] [--KEY VALUE ...]",
   keys: compareKeys,
+  texts: [],
   switches: ['json'],
   run: (world, args) =>
     pipe(

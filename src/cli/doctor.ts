@@ -1,6 +1,7 @@
 /** `paca doctor`: which backends work here, and why the others do not. */
 import * as E from 'fp-ts/lib/Either.js';
 import { inspectBackends, resolveBackend } from '../../backends/resolve.ts';
+import { fail } from '../spec/errors.ts';
 import { type Command, printJson } from './command.ts';
 import { formatBytes } from './show/format.ts';
 import { renderTable } from './show/table.ts';
@@ -15,8 +16,10 @@ export const doctor: Command = {
   summary: 'which backends work here, and why the others do not',
   usage: 'paca doctor [--json]',
   keys: [],
+  texts: [],
   switches: ['json'],
-  run: async (world, { values }) => {
+  run: async (world, { positionals, values }) => {
+    if (positionals.length > 0) return fail('ConfigError', 'no arguments', positionals.join(' '), 'doctor');
     const runtime = runtimeName();
     const backends = await inspectBackends();
     const backend = await resolveBackend();

@@ -1,10 +1,9 @@
 /** `paca finetune`: one run in a folder of its own, resumable. */
 import { join } from 'node:path';
-import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { nodeStore } from '../io/store-node.ts';
-import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import type { PacaError } from '../spec/errors.ts';
 import type { Arguments } from './args.ts';
 import { openBackend } from './backend.ts';
 import { type Command, type ExitCode, printJson, type World } from './command.ts';
@@ -17,15 +16,11 @@ import { type FinetuneInput, runIdentity, type Settings, settingsOf } from './di
 import { readInput } from './input.ts';
 import { formatPercent } from './show/format.ts';
 
-/** Flags that are not settings of the run. */
-const ownKeys = ['run'];
 const switches = ['json', 'resume', 'dryRun'];
 
 /** `runs/digits-mlp-paca`, unless another folder is named. */
-const folderOf = ({ values }: Arguments, { task, model, method }: Settings): Result<string> => {
-  const given = values.run ?? join('runs', `${task}-${model}-${method}`);
-  return typeof given === 'string' ? E.right(given) : fail('ConfigError', 'a path', JSON.stringify(given), '--run');
-};
+const folderOf = ({ values }: Arguments, { task, model, method }: Settings): string =>
+  (values.run as string | undefined) ?? join('runs', `${task}-${model}-${method}`);
 
 const open = (
   world: World,
@@ -35,7 +30,7 @@ const open = (
   const settings = settingsOf(input);
   return pipe(
     TE.Do,
-    TE.bind('folder', () => TE.fromEither(folderOf(args, settings))),
+    TE.let('folder', () => folderOf(args, settings)),
     TE.bind('backend', () => () => openBackend(input)),
     TE.chainFirst(
       ({ backend }) =>
@@ -91,7 +86,8 @@ const show = (world: World, json: boolean, r: RunResult): ExitCode => {
 export const finetune: Command = {
   summary: 'fine-tune the digits model to a shifted domain, in a resumable run folder',
   usage: 'paca finetune [CONFIG.yaml] [--run FOLDER] [--resume] [--dry-run] [--json] [--KEY VALUE ...]',
-  keys: [...ownKeys, ...finetuneKeys],
+  keys: finetuneKeys,
+  texts: ['run'],
   switches,
   run: (world, args) => {
     const json = args.values.json === true;

@@ -19,13 +19,13 @@ const help = (): string => {
   return ['usage: paca COMMAND [options]', '', ...list, '', 'paca COMMAND --help tells its options.', ''].join('\n');
 };
 
-const helpOf = ({ summary, usage, keys, switches }: Command): string => {
+const helpOf = ({ summary, usage, keys, texts, switches }: Command): string => {
   return [
     `usage: ${usage}`,
     '',
     summary,
     '',
-    `with a value: ${keys.map(kebab).join(' ')}`,
+    `with a value: ${[...texts, ...keys].map(kebab).join(' ')}`,
     `switches: ${[...switches, 'help'].map(kebab).join(' ')}`,
     '',
   ].join('\n');
@@ -46,16 +46,24 @@ const endWithReader = (error: NodeJS.ErrnoException): void => {
   process.exit(0);
 };
 
-const world = (): World => ({
-  print: (text) => process.stdout.write(text),
-  terminal: process.stderr,
-  columns: process.stdout.columns,
-  clock: () => performance.now(),
-  signal: interruption(),
-});
+/** A command that never asks for the signal is ended by the first Ctrl-C. */
+const world = (): World => {
+  let signal: AbortSignal | undefined;
+  return {
+    print: (text) => process.stdout.write(text),
+    terminal: process.stderr,
+    columns: process.stdout.columns,
+    clock: () => performance.now(),
+    get signal() {
+      signal ??= interruption();
+      return signal;
+    },
+  };
+};
 
+/** One line, whatever a wrong value held. */
 const complain = (message: string): ExitCode => {
-  process.stderr.write(`paca: ${message}\n`);
+  process.stderr.write(`paca: ${message.replace(/\s*[\r\n]\s*/g, ' ')}\n`);
   return 2;
 };
 
@@ -66,7 +74,7 @@ const main = async ([name, ...rest]: readonly string[]): Promise<ExitCode> => {
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) return complain(`expected one of ${Object.keys(commands).join(', ')}, got '${name}'`);
-  const args = parseArguments(rest, { keys: command.keys, switches: [...command.switches, 'help'] });
+  const args = parseArguments(rest, { ...command, switches: [...command.switches, 'help'] });
   if (E.isLeft(args)) return complain(showError(args.left));
   if (args.right.values.help) {
     process.stdout.write(helpOf(command));

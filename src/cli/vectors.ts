@@ -67,7 +67,8 @@ const verify = async (world: World, values: Readonly<Record<string, unknown>>): 
 export const vectors: Command = {
   summary: 'the golden vectors: generate them, or hold a backend to them',
   usage: 'paca vectors generate [--json]\n       paca vectors verify [--backend NAME] [--threads N] [--json]',
-  keys: ['backend', 'threads'],
+  keys: ['threads'],
+  texts: ['backend'],
   switches: ['json'],
   run: async (world, { positionals, values }) => {
     const [action, ...rest] = positionals;

@@ -11,9 +11,10 @@ import type { Store } from '../io/store.ts';
 import { evaluate } from '../models/model.ts';
 import type { PacaError, Result } from '../spec/errors.ts';
 import { inputSlot, type Spec } from '../spec/tensor.ts';
+import { breathe, LONGEST_BREATH } from './breathe.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { checkTargets, type HostBatch, toDevice } from './host-batch.ts';
-import { initialState, type Problem, type TrainState, trainStep } from './step.ts';
+import { initialState, type Problem, type TrainState, trainableOf, trainStep } from './step.ts';
 
 export type TrainEvent<T> =
   | {
@@ -132,9 +133,14 @@ const isDue = (step: number, every: number, steps: number): boolean => step % ev
 
 /** The events of a run, in order; the last one is `done`, `interrupted` or `failed`. */
 export async function* train<T extends Spec, R>(loop: Loop<T, R>): AsyncGenerator<TrainEvent<T>, void> {
-  const { steps, evaluation, checkpointing, signal } = loop;
+  const { steps, evaluation, checkpointing, signal, clock } = loop;
   let { state } = loop;
+  let breathed = clock();
   while (state.step < steps) {
+    if (clock() - breathed >= LONGEST_BREATH) {
+      await breathe();
+      breathed = clock();
+    }
     if (signal?.aborted) {
       const saved = await save(loop, state);
       if (E.isLeft(saved)) {
@@ -183,5 +189,8 @@ export const resume = async <T extends Spec, R>(
   if (E.isLeft(groups)) return groups;
   if (!groups.right.includes(CHECKPOINT)) return E.right(initial);
   const files = await store.readGroup(CHECKPOINT);
-  return E.isLeft(files) ? files : decodeCheckpoint(problem, initial, files.right, run, CHECKPOINT);
+  if (E.isLeft(files)) return files;
+  const state = await decodeCheckpoint(problem, initial, files.right, run, CHECKPOINT);
+  if (E.isRight(state)) problem.kernels.donate([trainableOf(problem, initial.params), initial.optimizer.tensors]);
+  return state;
 };

@@ -111,20 +111,19 @@ const addSums = <T extends Spec>(k: Kernels<T>, a: Sums<T>, b: Sums<T>): Sums<T>
 
 const gradientStatistics = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Statistics>> => {
   const { kernels: k, architecture, weights, sites, batches } = plan;
+  if (batches.length === 0) return fail('ConfigError', 'at least one calibration batch', 'none', 'select');
   const built = buildModel(k, architecture, weights, () => ({ method: 'full' }));
   if (E.isLeft(built)) return built;
   const model = built.right;
-  let sums: Sums<T> | null = null;
-  for (const batch of batches) {
-    const before: Sums<T> | null = sums;
-    const next: Sums<T> = k.scope(() => {
+  let sums: Sums<T> = {};
+  for (const [i, batch] of batches.entries()) {
+    const before = sums;
+    sums = k.scope(() => {
       const added = batchSums(plan, model, batch);
-      return before === null ? added : addSums(k, before, added);
+      return i === 0 ? added : addSums(k, before, added);
     });
-    if (before !== null) k.donate(before);
-    sums = next;
+    k.donate(before);
   }
-  if (sums === null) return fail('ConfigError', 'at least one calibration batch', 'none', 'select');
   const entries: (readonly [string, ColumnStatistics])[] = [];
   for (const site of sites) {
     const { gradient, norms } = sums[site.path] as Sums<T>[string];

@@ -1,15 +1,19 @@
 /** The stream of events, interruption, and resuming with the same bits. */
-import fc from 'fast-check';
-import * as E from 'fp-ts/lib/Either.js';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type ReferenceTensor, referenceF32 } from '../../backends/reference/backend.ts';
 import { memoryStore, type Store } from '../../src/io/store.ts';
+import { nodeStore } from '../../src/io/store-node.ts';
+import { mlp } from '../../src/models/mlp.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { cosine } from '../../src/optim/schedule.ts';
+import { sgd } from '../../src/optim/sgd.ts';
 import { fail, orThrow } from '../../src/spec/errors.ts';
-import { CHECKPOINT, type Loop, resume, type TrainEvent, train } from '../../src/train/loop.ts';
+import { type Loop, resume, type TrainEvent, train } from '../../src/train/loop.ts';
 import { initialState, type Problem } from '../../src/train/step.ts';
-import { batchAt, batchOf, clock, paca, problemOf, snapshot, tinyMlp } from './tiny.ts';
+import { temporaryFolder } from '../io/temporary.ts';
+import { fc } from '../support/fast-check.ts';
+import { batchAt, batchOf, clock, full, paca, problemOf, snapshot, tinyMlp } from './tiny.ts';
 
 type Event = TrainEvent<ReferenceTensor>;
 
@@ -23,7 +27,7 @@ const problem = (): Problem<ReferenceTensor, unknown> => {
 
 const loopOf = (p: Problem<ReferenceTensor, unknown>, more: Partial<Loop<ReferenceTensor, unknown>> = {}) => ({
   problem: p,
-  state: initialState(p),
+  state: more.state ?? initialState(p),
   steps: STEPS,
   batchAt,
   clock,
@@ -35,6 +39,14 @@ const collect = async (events: AsyncIterable<Event>): Promise<readonly Event[]> 
   for await (const event of events) all.push(event);
   return all;
 };
+
+/** What of each step does not depend on the clock. */
+const stepsOf = (events: readonly Event[]): readonly unknown[] =>
+  events.flatMap((e) => {
+    if (e.kind !== 'step') return [];
+    const { ms: _, ...rest } = e;
+    return [rest];
+  });
 
 const lossesOf = (events: readonly Event[]): readonly number[] =>
   events.flatMap((e) => (e.kind === 'step' ? [e.loss] : []));
@@ -95,19 +107,57 @@ describe('train', () => {
     expect(losses.at(-1)!).toBeLessThan(losses[0]! / 2);
   });
 
-  it('resumed is uninterrupted, bit for bit, wherever it was stopped', async () => {
+  it('resumed is uninterrupted, bit for bit, wherever it was stopped, in memory and on a disk', async () => {
     const p = problem();
     const whole = await collect(train(loopOf(p)));
     const expected = await finalState(whole, p);
+    const folder = await temporaryFolder();
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: STEPS - 1 }), async (stopAfter) => {
-        const { before, after, second } = await interruptedRun(memoryStore(), stopAfter);
+      fc.asyncProperty(fc.integer({ min: 1, max: STEPS - 1 }), fc.boolean(), async (stopAfter, onDisk) => {
+        const store = onDisk ? nodeStore(join(folder, crypto.randomUUID())) : memoryStore();
+        const { before, after, second } = await interruptedRun(store, stopAfter);
         expect(kinds(before).slice(-2)).toEqual([`checkpoint ${stopAfter}`, `interrupted ${stopAfter}`]);
-        expect([...lossesOf(before), ...lossesOf(after)]).toEqual(lossesOf(whole));
+        // Losses, norms, and the bytes of each step: nothing of the first session is still alive.
+        expect([...stepsOf(before), ...stepsOf(after)]).toEqual(stepsOf(whole));
         expect(await finalState(after, second)).toEqual(expected);
       }),
-      { numRuns: 6, seed: 3 },
+      { numRuns: 20 },
     );
+  });
+
+  it('can be stopped and gone on with at every single step', async () => {
+    const p = problem();
+    const whole = await collect(train(loopOf(p)));
+    const store = memoryStore();
+    const checkpointing = { store, every: 100, run: RUN };
+    let last: Event | undefined;
+    for (let session = 0; last?.kind !== 'done'; session++) {
+      const q = problem();
+      const state = orThrow(await resume(q, { store, run: RUN }));
+      expect(state.step).toBe(session);
+      const controller = new AbortController();
+      for await (const event of train(loopOf(q, { state, checkpointing, signal: controller.signal }))) {
+        if (event.kind === 'step') controller.abort();
+        last = event;
+      }
+      if (last?.kind === 'done') expect(await finalState([last], q)).toEqual(await finalState(whole, p));
+    }
+  });
+
+  it('that is stopped before it began saves its beginning', async () => {
+    const store = memoryStore();
+    const loop = loopOf(problem(), { checkpointing: { store, every: 3, run: RUN }, signal: AbortSignal.abort() });
+    expect(kinds(await collect(train(loop)))).toEqual(['checkpoint 0', 'interrupted 0']);
+    expect(orThrow(await resume(problem(), { store, run: RUN })).step).toBe(0);
+  });
+
+  it('can be stopped by what else runs on the thread, though its backend never waits', async () => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 1);
+    const long = { steps: 20_000, clock: () => performance.now(), signal: controller.signal };
+    let last: Event | undefined;
+    for await (const event of train(loopOf(problem(), long))) last = event;
+    expect(last?.kind).toBe('interrupted');
   });
 
   it('begins at the beginning where there is no checkpoint', async () => {
@@ -127,64 +177,42 @@ describe('train', () => {
     expect(orThrow(await resume(problem(), { store, run: RUN })).step).toBe(4);
   });
 
-  it('stops with the reason when a checkpoint cannot be written; the one before it stays', async () => {
+  it('stops when the weights overflow, and the message says what of', async () => {
+    const k = referenceF32().kernels;
+    const relu = mlp({ widths: [7, 5, 3], activation: 'relu' });
+    const p = problemOf(k, relu, full, sgd(k, { learningRate: 1e30 }));
+    const events = await collect(train(loopOf(p)));
+    const last = events.at(-1)!;
+    expect(last).toMatchObject({ kind: 'failed', error: { tag: 'NonFiniteError', where: `step ${last.step}` } });
+    expect(last.kind === 'failed' && last.error.came).toMatch(/NaN|Infinity/);
+    expect(events.at(-2)!.kind).toBe('step');
+  });
+
+  /** A store whose disk is full after some checkpoints. */
+  const fullAfter = (writes: number): { readonly full: Store; readonly good: Store } => {
     const good = memoryStore();
-    let writes = 0;
-    const full: Store = {
-      ...good,
-      writeGroup: (name, files) =>
-        ++writes > 1
-          ? Promise.resolve(fail('FileError', 'room on the disk', 'ENOSPC', name))
-          : good.writeGroup(name, files),
-    };
-    const events = await collect(train(loopOf(problem(), { checkpointing: { store: full, every: 3, run: RUN } })));
-    expect(events.at(-1)).toMatchObject({ kind: 'failed', step: 6, error: { tag: 'FileError', came: 'ENOSPC' } });
-    expect(orThrow(await resume(problem(), { store: good, run: RUN })).step).toBe(3);
-  });
-});
-
-describe('a checkpoint', () => {
-  const saved = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
-    const store = memoryStore();
-    await interruptedRun(store, 2);
-    return orThrow(await store.readGroup(CHECKPOINT));
+    let left = writes;
+    const writeGroup: Store['writeGroup'] = (name, files) =>
+      left-- > 0
+        ? good.writeGroup(name, files)
+        : Promise.resolve(fail('FileError', 'room on the disk', 'ENOSPC', name));
+    return { good, full: { ...good, writeGroup } };
   };
 
-  const resumeFrom = async (files: ReadonlyMap<string, Uint8Array>, run = RUN, p = problem()) => {
-    const store = memoryStore();
-    orThrow(await store.writeGroup(CHECKPOINT, files));
-    return resume(p, { store, run });
-  };
+  it.each([1, 2, 3])(
+    'stops with the reason when checkpoint %d cannot be written; the one before it stays',
+    async (n) => {
+      const { full, good } = fullAfter(n - 1);
+      const events = await collect(train(loopOf(problem(), { checkpointing: { store: full, every: 3, run: RUN } })));
+      expect(events.at(-1)).toMatchObject({ kind: 'failed', step: 3 * n, error: { tag: 'FileError', came: 'ENOSPC' } });
+      expect(orThrow(await resume(problem(), { store: good, run: RUN })).step).toBe(3 * (n - 1));
+    },
+  );
 
-  it('is refused wherever it is cut, and nothing is thrown', async () => {
-    const files = await saved();
-    for (const [name, bytes] of files) {
-      for (let length = 0; length < bytes.length - 1; length += Math.max(1, Math.floor(bytes.length / 40))) {
-        const result = await resumeFrom(new Map([...files, [name, bytes.subarray(0, length)]]));
-        expect(E.isLeft(result) && result.left, `${name} cut to ${length}`).toMatchObject({ tag: 'FileError' });
-        expect(E.isLeft(result) && result.left.where).toContain(name);
-      }
-    }
-  });
-
-  it('is refused where a file is missing, and names it', async () => {
-    const files = await saved();
-    for (const name of files.keys()) {
-      const result = await resumeFrom(new Map([...files].filter(([other]) => other !== name)));
-      expect(E.isLeft(result) && result.left.expected).toContain(name);
-    }
-  });
-
-  it('is refused by another run, and by another model', async () => {
-    const files = await saved();
-    const other = await resumeFrom(files, 'another run');
-    expect(E.isLeft(other) && other.left.came).toContain(RUN);
-    const wider = problemOf(referenceF32().kernels, tinyMlp, () => ({
-      method: 'paca',
-      adapters: [{ indices: Int32Array.of(0, 1, 2), alpha: 1 }],
-    }));
-    const misshapen = await resumeFrom(files, RUN, wider);
-    expect(E.isLeft(misshapen) && misshapen.left.expected).toContain('delta f32[5, 3]');
+  it('is not called interrupted when its state could not be saved', async () => {
+    const { full } = fullAfter(0);
+    const loop = loopOf(problem(), { checkpointing: { store: full, every: 3, run: RUN }, signal: AbortSignal.abort() });
+    expect(kinds(await collect(train(loop)))).toEqual(['failed 0']);
   });
 });
 

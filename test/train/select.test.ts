@@ -1,12 +1,12 @@
 /** Selection end to end on a tiny model: what is picked, what it cost, and that it leaves nothing behind. */
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
-import { type ReferenceTensor, referenceF32 } from '../../backends/reference/backend.ts';
+import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 import { andThen } from '../../src/core/layer.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
 import { crossEntropy, type Loss } from '../../src/layers/losses.ts';
 import { initialWeights, sitesOf } from '../../src/models/model.ts';
-import { findSelector, selectors } from '../../src/select/selector.ts';
+import { type ColumnStatistics, findSelector, type Selector, selectors } from '../../src/select/selector.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import { toDevice } from '../../src/train/host-batch.ts';
 import { type SelectionPlan, selectColumns } from '../../src/train/select.ts';
@@ -94,6 +94,61 @@ describe('selectColumns', () => {
     );
   });
 
+  it('hands a selector the statistics of a direct computation, at every place', async () => {
+    const seen: Record<string, ColumnStatistics> = {};
+    const selector: Selector = {
+      needs: ['weightNorm', 'gradientNormOfSum', 'gradientSumOfNorms'],
+      select: (input) => {
+        seen[input.path] = input.statistics;
+        return Int32Array.of(0, 1);
+      },
+    };
+    const { kernels: k } = referenceF64();
+    const loss = crossEntropy(k) as Loss<ReferenceTensor, unknown>;
+    const plan = { ...planOf('gradient'), kernels: k, loss, selector };
+    orThrow(await selectColumns(plan));
+    const { model } = problemOf(k, tinyMlp, full);
+    const whole = andThen(k, model.layer({ kind: 'evaluate' }), loss);
+    const gradients = batches.map((host) => {
+      const { inputs, targets, count } = toDevice(k, host);
+      const p = [model.params, { targets, denominator: count }] as const;
+      return whole.gradient(p, whole.forward(p, inputs)[1], k.full([], 1))[0] as unknown as Record<
+        string,
+        { weight: ReferenceTensor }
+      >;
+    });
+    for (const [path, columns] of [
+      ['layers.0', 7],
+      ['layers.1', 5],
+    ] as const) {
+      const [a, b] = gradients.map((g) => [...(g[path]!.weight.data as Float64Array)]) as [number[], number[]];
+      const expected = {
+        weightNorm: norms(plan.weights[`${path}.weight`]!.data as Float32Array, columns),
+        gradientNormOfSum: norms(
+          a.map((x, i) => x + b[i]!),
+          columns,
+        ),
+        gradientSumOfNorms: norms(a, columns).map((x, j) => x + norms(b, columns)[j]!),
+      };
+      for (const [name, values] of Object.entries(expected)) {
+        const got = seen[path]![name as keyof typeof expected]!;
+        expect(got.length).toBe(columns);
+        for (const [j, value] of values.entries()) expect(got[j]! / value, `${path} ${name} ${j}`).toBeCloseTo(1, 12);
+      }
+    }
+  });
+
+  it('draws its lots from its own seed and the place alone: data, weights and other places do not matter', async () => {
+    const { indices } = orThrow(await selectColumns(planOf('random')));
+    const other = planOf('random', {
+      weights: initialWeights(tinyMlp, rngFromSeed(12)),
+      sites: sitesOf(tinyMlp).slice(1),
+      batches: [],
+    });
+    const again = orThrow(await selectColumns(other)).indices;
+    expect(again).toEqual({ 'layers.1': indices['layers.1'] });
+  });
+
   it('costs full gradients and activations while a gradient selection lasts', async () => {
     const cost = async (name: string) => orThrow(await selectColumns(planOf(name))).cost.peakBytes;
     expect(await cost('gradient')).toBeGreaterThan(2 * (await cost('weight-norm')));
@@ -108,9 +163,14 @@ describe('selectColumns', () => {
   });
 
   it('refuses a rank above the columns, and a gradient selection without batches', async () => {
-    const tooMany = await selectColumns(planOf('random', { rank: 6 }));
+    const wide = planOf('gradient', { rank: 6 });
+    const { live } = wide.kernels.memory();
+    const tooMany = await selectColumns(wide);
+    expect(wide.kernels.memory().live).toBe(live);
     expect(E.isLeft(tooMany) && tooMany.left).toMatchObject({ tag: 'ConfigError', came: '6', where: 'layers.1' });
-    const blind = await selectColumns(planOf('gradient', { batches: [] }));
+    const none = planOf('gradient', { batches: [] });
+    const blind = await selectColumns(none);
+    expect(none.kernels.memory().live).toBe(0);
     expect(E.isLeft(blind) && blind.left.expected).toContain('calibration batch');
   });
 });

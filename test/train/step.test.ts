@@ -1,11 +1,15 @@
 /** One step: what it computes, and that donation changes nothing but memory. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { referenceF32 } from '../../backends/reference/backend.ts';
+import { type ReferenceTensor, referenceF32 } from '../../backends/reference/backend.ts';
+import { resolveBackend } from '../../backends/resolve.ts';
 import { andThen } from '../../src/core/layer.ts';
+import { rngFromSeed, splitRng } from '../../src/core/rng.ts';
 import { leaves } from '../../src/core/tree.ts';
 import { mlp } from '../../src/models/mlp.ts';
+import { globalNorm } from '../../src/optim/clip.ts';
 import { sgd } from '../../src/optim/sgd.ts';
+import { orThrow } from '../../src/spec/errors.ts';
 import { toDevice } from '../../src/train/host-batch.ts';
 import { initialState, trainableOf, trainStep } from '../../src/train/step.ts';
 import { batchAt, batchOf, full, hostTree, paca, problemOf, snapshot, tinyMlp } from './tiny.ts';
@@ -14,18 +18,23 @@ describe('trainStep', () => {
   it.each([
     ['full', full],
     ['paca', paca],
-  ] as const)('has the same bits with donation and without (%s)', async (_, treatment) => {
-    const k = referenceF32().kernels;
-    const problem = problemOf(k, tinyMlp, treatment);
-    const other = problemOf(k, tinyMlp, treatment);
-    let kept = initialState(problem);
-    let donated = initialState(other);
-    for (let step = 0; step < 4; step++) {
-      const batch = batchAt(step).map((b) => toDevice(k, b));
-      [kept] = trainStep(problem, kept, batch);
-      [donated] = trainStep(other, donated, batch, { donate: true });
+  ] as const)('has the same bits with donation and without, on every exact backend (%s)', async (_, treatment) => {
+    const states: unknown[] = [];
+    for (const name of ['reference', 'wasm']) {
+      const { kernels: k, dispose } = orThrow(await resolveBackend(name));
+      const problem = problemOf(k, tinyMlp, treatment);
+      const other = problemOf(k, tinyMlp, treatment);
+      let kept = initialState(problem);
+      let donated = initialState(other);
+      for (let step = 0; step < 4; step++) {
+        const batch = batchAt(step).map((b) => toDevice(k, b));
+        [kept] = trainStep(problem, kept, batch);
+        [donated] = trainStep(other, donated, batch, { donate: true });
+      }
+      states.push(await snapshot(k, kept), await snapshot(k, donated));
+      await dispose();
     }
-    expect(await snapshot(k, donated)).toEqual(await snapshot(k, kept));
+    for (const state of states) expect(state).toEqual(states[0]);
   });
 
   it('makes a donated state unusable, and leaves the frozen weights alive', () => {
@@ -36,6 +45,7 @@ describe('trainStep', () => {
     const [after] = trainStep(problem, before, batch, { donate: true });
     expect(() => trainStep(problem, before, batch)).toThrow(/donated/);
     expect(() => trainStep(problem, after, batch)).not.toThrow();
+    for (const leaf of leaves(trainableOf(problem, before.params))) expect(() => k.neg(leaf)).toThrow(/donated/);
   });
 
   it('keeps no memory but the state, over many steps', () => {
@@ -58,27 +68,30 @@ describe('trainStep', () => {
     expect(new Set(live).size).toBe(1);
   });
 
-  it('adds the shares of the micro-batches in order', async () => {
+  it('adds the shares of unequal micro-batches in order, each with dropout of its own', async () => {
     const k = referenceF32().kernels;
-    const architecture = mlp({ widths: [7, 5, 3], activation: 'tanh' });
-    const problem = problemOf(k, architecture, paca, sgd(k, { learningRate: 1 }));
-    const state = initialState(problem);
-    const whole = andThen(k, problem.model.layer({ kind: 'evaluate' }), problem.loss);
-    const gradients = batchAt(0).map((host) => {
-      const { inputs, targets } = toDevice(k, host);
-      const p = [state.params, { targets, denominator: 7 }] as const;
-      return leaves(whole.gradient(p, whole.forward(p, inputs)[1], k.full([], 1))[0]);
+    const problem = problemOf(k, tinyMlp, paca, sgd(k, { learningRate: 1 }));
+    const state = { ...initialState(problem), step: 4 };
+    const [same, other] = [batchOf('same', 5), batchOf('other', 2)];
+    const batch = [same, same, other].map((b) => toDevice(k, b));
+    const shares = batch.map(({ inputs, targets }, i) => {
+      const rng = splitRng(rngFromSeed(problem.seed), `step 4 micro ${i}`);
+      const whole = andThen(k, problem.model.layer({ kind: 'train', rng }), problem.loss);
+      const p = [state.params, { targets, denominator: 12 }] as const;
+      const [loss, kept] = whole.forward(p, inputs);
+      return [loss, ...leaves(whole.gradient(p, kept, k.full([], 1))[0])];
     });
-    const expected = leaves(trainableOf(problem, state.params)).map((p, i) =>
-      k.add(p, k.mul(k.add(gradients[0]![i]!, gradients[1]![i]!), -1)),
-    );
-    const [next] = trainStep(
-      problem,
-      state,
-      batchAt(0).map((b) => toDevice(k, b)),
-    );
-    const got = leaves(trainableOf(problem, next.params));
-    for (const [i, e] of expected.entries()) expect(await k.toHost(got[i]!)).toEqual(await k.toHost(e));
+    const [loss, ...gradient] = shares[0]!.map((x, leaf) => k.add(k.add(x, shares[1]![leaf]!), shares[2]![leaf]!)) as [
+      ReferenceTensor,
+      ...ReferenceTensor[],
+    ];
+    const params = leaves(trainableOf(problem, state.params)).map((p, i) => k.add(p, k.mul(gradient[i]!, -1)));
+
+    const [next, metrics] = trainStep(problem, state, batch);
+    const got = [metrics.loss, metrics.gradientNorm, ...leaves(trainableOf(problem, next.params))];
+    const expected = [loss, globalNorm(k, gradient), ...params];
+    expect(await hostTree(k, got)).toEqual(await hostTree(k, expected));
+    expect(await k.toHost(shares[0]![0]!)).not.toEqual(await k.toHost(shares[1]![0]!));
   });
 
   it('is the step of the undivided batch, up to rounding', async () => {

@@ -12,7 +12,17 @@ import type { SelectionCost } from '../../train/select.ts';
 import { initialState, type TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
 import { progressReader } from '../show/progress-reader.ts';
-import { type Experiment, evaluateBase, evaluateOn, type Prepared, plan, prepare, pretrain } from './experiment.ts';
+import {
+  type Experiment,
+  evaluateBase,
+  evaluateOn,
+  finiteEvaluation,
+  type Prepared,
+  plan,
+  prepare,
+  pretrain,
+  release,
+} from './experiment.ts';
 import { outcomeOf } from './result.ts';
 import type { Settings } from './settings.ts';
 
@@ -53,7 +63,8 @@ export interface Row {
   readonly seeds: readonly number[];
   readonly selection: SelectionCost | null;
   readonly digest: string;
-  readonly settings: Settings;
+  /** `lr` is the learning rate once more, under its short name. */
+  readonly settings: Settings & { readonly lr: number };
 }
 
 export interface Compared {
@@ -152,6 +163,7 @@ const rowOf = async (
   start: Start,
   settings: Settings,
 ): Promise<Result<readonly [Row, Trained['curve']]>> => {
+  const before = e.kernels.memory().live;
   const prepared = await prepare(e, start.weights, settings);
   if (E.isLeft(prepared)) return prepared;
   const { problem, model, selected, batchAt } = prepared.right;
@@ -166,7 +178,9 @@ const rowOf = async (
   const { files, digest } = await outcomeOf(e.kernels, prepared.right, state.params, settings);
   const after = await evaluateOn(e, model, state.params, e.task.target.test);
   const source = await evaluateOn(e, model, state.params, e.task.source.test);
-  e.kernels.donate([state.params, state.optimizer.tensors]);
+  release(problem, state);
+  const finite = finiteEvaluation(after, `the evaluation after ${settings.method} on the test digits`);
+  if (E.isLeft(finite)) return finite;
   const msPerStep = median(times);
   const row: Row = {
     method: settings.method,
@@ -181,7 +195,7 @@ const rowOf = async (
     residualBytes: { ...pair(accounted.residual, measured.residual), byModule: byModule(prepared.right, input) },
     gradientBytes: pair(accounted.gradients, measured.gradients),
     optimizerBytes: pair(accounted.optimizer, measured.optimizer),
-    peakTensorBytes,
+    peakTensorBytes: peakTensorBytes - before,
     peakBytes: null,
     stepsToTarget: null,
     secondsToTarget: null,
@@ -192,7 +206,7 @@ const rowOf = async (
     seeds: [settings.seed],
     selection: selected?.cost ?? null,
     digest,
-    settings,
+    settings: { ...settings, lr: settings.learningRate },
   };
   return E.right([row, curve]);
 };

@@ -38,7 +38,7 @@ import { type Evaluation, evaluateClassifier } from '../../train/evaluate.ts';
 import type { HostBatch } from '../../train/host-batch.ts';
 import { train } from '../../train/loop.ts';
 import { type Selected, selectColumns } from '../../train/select.ts';
-import { initialState, type Problem } from '../../train/step.ts';
+import { initialState, type Problem, type TrainState, trainableOf } from '../../train/step.ts';
 import { digitsBatch } from './data.ts';
 import type { Settings } from './settings.ts';
 
@@ -116,6 +116,10 @@ export const evaluateOn = <T extends Spec>(
     inOrder(examples.count, EVALUATION_BATCH).map((indices) => digitsBatch(examples, indices, architecture.input)),
   );
 
+/** Refuses a loss that is no number: the last step may have broken the weights, and its own loss was taken before. */
+export const finiteEvaluation = (e: Evaluation, where: string): Result<Evaluation> =>
+  Number.isFinite(e.loss) ? E.right(e) : fail('NonFiniteError', 'a finite loss', String(e.loss), where);
+
 /** The base: the architecture trained in full on the source domain. `onStep` is told each step's loss. */
 export const pretrain = async <T extends Spec>(
   e: Experiment<T>,
@@ -140,10 +144,18 @@ export const pretrain = async <T extends Spec>(
   for await (const event of train({ problem, state: initialState(problem), steps, batchAt, clock, signal })) {
     if (event.kind === 'step') onStep(event.step, steps, event.loss);
     if (event.kind === 'failed') return E.left(event.error);
-    if (event.kind === 'done') return E.right(await hostWeights(k, event.state.params));
+    if (event.kind === 'done') {
+      const weights = await hostWeights(k, event.state.params);
+      release(problem, event.state);
+      return E.right(weights);
+    }
   }
   return E.left({ tag: 'Interrupted', expected: `${steps} steps`, came: 'a stop', where: 'pretraining' });
 };
+
+/** Gives up what a run held on the backend: its last state, and the trained parameters that it began from. */
+export const release = <T extends Spec>(problem: Problem<T, unknown>, { params, optimizer }: TrainState<T>): void =>
+  problem.kernels.donate([params, optimizer.tensors, trainableOf(problem, problem.model.params)]);
 
 /** Parameters of a fully trained model by their names. */
 const hostWeights = async <T extends Spec>(k: Kernels<T>, params: Tree<T>): Promise<Weights> => {

@@ -10,13 +10,16 @@ import type { Store } from '../../io/store.ts';
 import { parseStrictJson } from '../../io/strict-json.ts';
 import type { Weights } from '../../models/model.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import type { TrainEvent } from '../../train/loop.ts';
+import { CHECKPOINT, type TrainEvent } from '../../train/loop.ts';
 import type { Settings } from './settings.ts';
 
 const CONFIG = 'config.json';
 const EVENTS = 'events.jsonl';
 const BASE = 'base';
 const BASE_FILE = 'model.safetensors';
+export const ADAPTER = 'adapter';
+export const CURVE = 'loss.svg';
+const parts: readonly string[] = [BASE, CHECKPOINT, EVENTS, ADAPTER, CURVE];
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -34,6 +37,18 @@ const heldRun = async (store: Store): Promise<Result<string | null>> => {
   return typeof run === 'string' ? E.right(run) : fail('FileError', 'the identity of a run', String(run), CONFIG);
 };
 
+/** Refuses a folder that holds no run, but something else under the names that a run writes to. */
+const checkFree = async (store: Store, where: string): Promise<Result<void>> => {
+  const files = await store.list();
+  if (E.isLeft(files)) return files;
+  const groups = await store.listGroups();
+  if (E.isLeft(groups)) return groups;
+  const taken = parts.filter((name) => files.right.includes(name) || groups.right.includes(name));
+  return taken.length === 0
+    ? E.right(undefined)
+    : fail('FileError', 'a folder in which a run overwrites nothing', taken.join(', '), where);
+};
+
 /** Makes the folder this run's, or refuses to touch what it holds. */
 export const claimFolder = async (
   store: Store,
@@ -46,6 +61,8 @@ export const claimFolder = async (
   if (E.isLeft(held)) return held;
   if (held.right === null) {
     if (resume) return fail('FileError', 'a run to resume', 'none', where);
+    const free = await checkFree(store, where);
+    if (E.isLeft(free)) return free;
     return store.write(CONFIG, encode(`${JSON.stringify({ run, settings }, null, 2)}\n`));
   }
   if (held.right !== run) return fail('FileError', 'a folder without another run', 'a run of other settings', where);
@@ -103,9 +120,10 @@ export const readEvents = async (store: Store, upTo: number): Promise<Result<rea
   return E.right(events.filter(({ step }) => typeof step === 'number' && step <= upTo));
 };
 
-/** Forgets the events after the step from which the run goes on: they will happen again. */
+/** Forgets the events after the step from which the run goes on, and the end: they will happen again. */
 export const rewindEvents = async (store: Store, step: number): Promise<Result<void>> => {
   const events = await readEvents(store, step);
   if (E.isLeft(events)) return events;
-  return store.write(EVENTS, encode(events.right.map((e) => `${JSON.stringify(e)}\n`).join('')));
+  const kept = events.right.filter(({ kind }) => kind !== 'done');
+  return store.write(EVENTS, encode(kept.map((e) => `${JSON.stringify(e)}\n`).join('')));
 };

@@ -13,9 +13,9 @@ import type { TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
 import { progressReader } from '../show/progress-reader.ts';
 import { lineChart } from '../show/svg.ts';
-import { type Experiment, evaluateOn, type Prepared, prepare, pretrain } from './experiment.ts';
+import { type Experiment, evaluateOn, finiteEvaluation, type Prepared, prepare, pretrain } from './experiment.ts';
 import { outcomeOf } from './result.ts';
-import { appendEvent, loggable, readBase, readEvents, rewindEvents, writeBase } from './run-folder.ts';
+import { ADAPTER, appendEvent, CURVE, loggable, readBase, readEvents, rewindEvents, writeBase } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 
 /** Everything that the run needs, once its input was found good and its folder claimed. */
@@ -62,12 +62,18 @@ const baseOf = ({ world, experiment, settings, store }: Session): Task<Weights> 
     }),
   );
 
-const interrupted = ({ folder, settings }: Session, step: number): PacaError => ({
+const interrupted = ({ settings }: Session, step: number): PacaError => ({
   tag: 'Interrupted',
   expected: `${settings.steps} steps`,
-  came: `a stop after ${step}; go on with --run ${folder} --resume`,
+  came: `a stop after ${step}`,
   where: 'finetune',
 });
+
+/** Tells how a run that was stopped, in its pretraining or later, is gone on with. */
+const withHint =
+  ({ folder }: Session) =>
+  (e: PacaError): PacaError =>
+    e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e;
 
 /** Reads the events of the run to its end: shows, logs, and gives the final state. */
 const follow =
@@ -137,24 +143,27 @@ const chartOf = (events: readonly Readonly<Record<string, unknown>>[], { method,
 const finish = (session: Session, prepared: Prepared<Spec>, state: TrainState<Spec>): Task<RunResult> => {
   const { experiment, settings, store, folder } = session;
   return pipe(
-    TE.fromTask(() => outcomeOf(experiment.kernels, prepared, state.params, settings)),
+    TE.Do,
+    TE.bind('worth', () => async () => {
+      const on = await evaluateOn(experiment, prepared.model, state.params, experiment.task.target.test);
+      return finiteEvaluation(on, 'the evaluation on the test digits');
+    }),
+    TE.bind('outcome', () => TE.fromTask(() => outcomeOf(experiment.kernels, prepared, state.params, settings))),
     TE.chainFirst(
-      ({ files }) =>
+      ({ outcome }) =>
         () =>
-          store.writeGroup('adapter', files),
+          store.writeGroup(ADAPTER, outcome.files),
     ),
     TE.chainFirst(() =>
       pipe(
         () => readEvents(store, Number.POSITIVE_INFINITY),
-        TE.chain((events) => () => store.write('loss.svg', new TextEncoder().encode(chartOf(events, settings)))),
+        TE.chain((events) => () => store.write(CURVE, new TextEncoder().encode(chartOf(events, settings)))),
       ),
     ),
-    TE.chain(({ digest }) => async (): Promise<Result<RunResult>> => {
-      const { test } = experiment.task.target;
-      const { loss, accuracy } = await evaluateOn(experiment, prepared.model, state.params, test);
-      const adapter = resolve(folder, 'adapter');
+    TE.map(({ worth: { loss, accuracy }, outcome: { digest } }): RunResult => {
+      const adapter = resolve(folder, ADAPTER);
       const selection = prepared.selected?.cost ?? null;
-      return E.right({ run: folder, steps: state.step, loss, metric: { accuracy }, adapter, selection, digest });
+      return { run: folder, steps: state.step, loss, metric: { accuracy }, adapter, selection, digest };
     }),
   );
 };
@@ -172,4 +181,5 @@ export const runSession = (session: Session): Promise<Result<RunResult>> =>
     ),
     TE.bind('state', ({ prepared }) => trainOn(session, prepared)),
     TE.chain(({ prepared, state }) => finish(session, prepared, state)),
+    TE.mapLeft(withHint(session)),
   )();
