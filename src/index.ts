@@ -11,6 +11,7 @@ export type { Backend, ConformanceClass } from './core/backend.ts';
 export { chain } from './core/chain.ts';
 export type { ActivationKernels, ReluKernels, TanhKernels } from './core/derived/activations.ts';
 export type { AdamwCoefficients, AdamwKernels, Moments } from './core/derived/adamw.ts';
+export type { AttentionConfig as AttentionKernelConfig, AttentionKernels } from './core/derived/attention.ts';
 export type { Conv2dKernels, ConvGeometry } from './core/derived/conv2d.ts';
 export type { EmbeddingKernels } from './core/derived/embedding.ts';
 export type { LinearKernels } from './core/derived/linear.ts';
@@ -19,6 +20,8 @@ export type { LayerNormKernels, RmsNormKernels } from './core/derived/norms.ts';
 export type { PacaConv2dKernels } from './core/derived/paca-conv2d.ts';
 export { type Connections, type PacaLinearKernels, pacaWeight } from './core/derived/paca-linear.ts';
 export type { AveragePoolKernels, MaxPoolKernels } from './core/derived/pooling.ts';
+export type { RopeKernels } from './core/derived/rope.ts';
+export type { SwigluKernels } from './core/derived/swiglu.ts';
 export { type Bounded, errorBounds } from './core/error-bound.ts';
 export { derive, type Fused, type FusedKernels, type Kernels, kernels } from './core/fused.ts';
 export { type AnyLayer, andThen, anyLayer, fork, type Layer, recompute, residualAdd } from './core/layer.ts';
@@ -41,6 +44,7 @@ export { sha256Hex } from './io/digest.ts';
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from './io/safetensors.ts';
 export { type Files, memoryStore, type Store } from './io/store.ts';
 export { gelu, type Pointwise, relu, silu, tanh } from './layers/activations.ts';
+export { type AttentionConfig, type AttentionInput, type AttentionResidual, attention } from './layers/attention.ts';
 export { type Conv2dConfig, conv2d, convolution, frozenConv2d, imageSize } from './layers/conv2d.ts';
 export { type DropoutConfig, dropout } from './layers/dropout.ts';
 export {
@@ -50,11 +54,11 @@ export {
   embedding,
   frozenEmbedding,
 } from './layers/embedding.ts';
-export { flatten } from './layers/flatten.ts';
 export { frozenLayerNorm, type LayerNormParams, type LayerNormResidual, layerNorm } from './layers/layer-norm.ts';
 export { type Affine, frozenLinear, type InputResidual, type LinearConfig, linear } from './layers/linear.ts';
 export { crossEntropy, type Loss, meanSquaredError, type Targets as LossTargets } from './layers/losses.ts';
 export { averagePool, maxPool, type PoolingConfig, pooling } from './layers/pooling.ts';
+export { flatten, type HeadsConfig, mergeHeads, splitHeads } from './layers/reshape.ts';
 export {
   frozenRmsNorm,
   type NormConfig,
@@ -62,6 +66,8 @@ export {
   type RmsNormResidual,
   rmsNorm,
 } from './layers/rms-norm.ts';
+export { type RopeTables, rope, ropeFrequencies, ropeTables } from './layers/rope.ts';
+export { type SwigluResidual, swiglu } from './layers/swiglu.ts';
 export {
   adapt,
   type HostAffine,

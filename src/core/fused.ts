@@ -14,6 +14,7 @@ import {
   tanh,
 } from './derived/activations.ts';
 import { type AdamwKernels, adamw } from './derived/adamw.ts';
+import { type AttentionKernels, attention } from './derived/attention.ts';
 import { type Conv2dKernels, conv2d } from './derived/conv2d.ts';
 import { type EmbeddingKernels, embedding } from './derived/embedding.ts';
 import { type LinearKernels, linear } from './derived/linear.ts';
@@ -27,6 +28,8 @@ import { type LayerNormKernels, layerNorm, type RmsNormKernels, rmsNorm } from '
 import { type PacaConv2dKernels, pacaConv2d } from './derived/paca-conv2d.ts';
 import { type PacaLinearKernels, pacaLinear } from './derived/paca-linear.ts';
 import { type AveragePoolKernels, averagePool, type MaxPoolKernels, maxPool } from './derived/pooling.ts';
+import { type RopeKernels, rope } from './derived/rope.ts';
+import { type SwigluKernels, swiglu } from './derived/swiglu.ts';
 import type { Ops } from './ops.ts';
 
 export interface Fused<T> {
@@ -40,6 +43,9 @@ export interface Fused<T> {
   readonly tanhActivation: TanhKernels<T>;
   readonly rmsNorm: RmsNormKernels<T>;
   readonly layerNorm: LayerNormKernels<T>;
+  readonly rope: RopeKernels<T>;
+  readonly attention: AttentionKernels<T>;
+  readonly swiglu: SwigluKernels<T>;
   readonly maxPool: MaxPoolKernels<T>;
   readonly averagePool: AveragePoolKernels<T>;
   readonly embedding: EmbeddingKernels<T>;
@@ -66,6 +72,9 @@ export const derive = <T extends Spec>(o: Ops<T>): Fused<T> => ({
   tanhActivation: tanh(o),
   rmsNorm: rmsNorm(o),
   layerNorm: layerNorm(o),
+  rope: rope(o),
+  attention: attention(o),
+  swiglu: swiglu(o),
   maxPool: maxPool(o),
   averagePool: averagePool(o),
   embedding: embedding(o),

@@ -7,10 +7,10 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { hostArray } from '../spec/dtype.ts';
-import { bytesOf, type HostTensor, inputSlot, type Slot, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
+import { bytesOf, type HostTensor, inputSlot, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import type { Kernels } from './fused.ts';
 import type { Layer } from './layer.ts';
-import { hasLeaves, leafPaths, leaves, mapTree, overlay, type Tree, withLeaves } from './tree.ts';
+import { hasLeaves, leafPaths, leaves, mapTree, overlay, type SlotTree, type Tree, withLeaves } from './tree.ts';
 
 // ---------------------------------------------------------------------------------------------------- comparison
 
@@ -119,26 +119,26 @@ export const donationIsInvisible = async <T extends Spec>(
 // --------------------------------------------------------------------------------------------------------- layers
 
 /** A layer as the laws see it: whatever goes in and out is a tree. */
-export type TreeLayer<T> = Layer<Tree<T>, Tree<T>, T, Tree<T>, Tree<T>>;
+export type TreeLayer<T> = Layer<Tree<T>, Tree<T>, Tree<T>, Tree<T>, Tree<T>>;
 
 /** Where a law is tried: a layer at a point, and a gradient dy of its output there. */
 export interface Point<T extends Spec> {
   readonly k: Kernels<T>;
   readonly layer: TreeLayer<T>;
   readonly p: Tree<T>;
-  readonly x: T;
+  readonly x: Tree<T>;
   readonly dy: Tree<T>;
 }
 
-const slotOf = (x: Spec): Slot => inputSlot('x', x);
+const slotsOf = (x: Tree<Spec>): SlotTree => mapTree(x, (leaf, path) => inputSlot(`x${path}`, leaf));
 
 /** `residual` describes what `forward` keeps: the tree, and the type and shape of each leaf. */
 export const residualIsAsDescribed = <T extends Spec>({ layer, p, x }: Point<T>): boolean =>
-  structure(layer.forward(p, x)[1]) === structure(layer.residual(slotOf(x)));
+  structure(layer.forward(p, x)[1]) === structure(layer.residual(slotsOf(x)));
 
 /** `output` describes what `forward` gives. */
 export const outputIsAsDescribed = <T extends Spec>({ layer, p, x }: Point<T>): boolean => {
-  const described = layer.output(slotOf(x));
+  const described = layer.output(slotsOf(x));
   return E.isRight(described) && structure(layer.forward(p, x)[0]) === structure(described.right);
 };
 
@@ -150,8 +150,8 @@ export const keepsTheResidualAlone = <T extends Spec>({ k, layer, p, x }: Point<
   const before = k.memory().live;
   const kept = k.scope(() => layer.forward(p, x)[1]);
   const grown = k.memory().live - before;
-  const slots = new Map(leaves(layer.residual(slotOf(x))).map((s) => [s.slot, s]));
-  slots.delete('x');
+  const slots = new Map(leaves(layer.residual(slotsOf(x))).map((s) => [s.slot, s]));
+  for (const { slot } of leaves(slotsOf(x))) slots.delete(slot);
   return hasLeaves(kept) ? grown === [...slots.values()].reduce((sum, s) => sum + bytesOf(s), 0) : grown === 0;
 };
 
@@ -164,10 +164,11 @@ export const backwardNeedsTheResidualAlone = async <T extends Spec>({
   dy,
 }: Point<T>): Promise<boolean> => {
   const expected = layer.backward(p, layer.forward(p, x)[1], dy);
-  const copy = k.fromHost(await k.toHost(x));
+  const read = await Promise.all(leaves(x).map(k.toHost));
+  const copy = withLeaves(x, read.map(k.fromHost));
   const [y, residual] = layer.forward(p, copy);
   const kept = new Set(leaves(residual));
-  k.donate([copy, ...leaves(y)].filter((leaf) => !kept.has(leaf)));
+  k.donate([...leaves(copy), ...leaves(y)].filter((leaf) => !kept.has(leaf)));
   return sameTree(k, layer.backward(p, residual, dy), expected);
 };
 
@@ -252,17 +253,24 @@ export const vjpExcess = async <T extends Spec>({ k, layer, p, x, dy }: Point<T>
     return largest;
   };
 
+  /** The worst over the leaves of `tree`, whose gradients are those of `gradient` at the same paths. */
+  const worstOf = (tree: Tree<T>, gradient: Tree<T>, at: (moved: Tree<T>) => Tree<T>): readonly Promise<number>[] => {
+    const gradients = new Map(leafPaths(gradient));
+    const all = leaves(tree);
+    return leafPaths(tree)
+      .filter(([, leaf]) => isFloat(leaf))
+      .map(([path, leaf]) => {
+        const put = (moved: T): Tree<T> =>
+          withLeaves(
+            tree,
+            all.map((l) => (l === leaf ? moved : l)),
+          );
+        return worst(leaf, gradients.get(path)!, (moved) => at(put(moved)));
+      });
+  };
+
   const [gradient, dx] = layer.backward(p, layer.forward(p, x)[1], dy);
-  const trainable = layer.trainable(p);
-  const gradients = new Map(leafPaths(gradient));
-  const ofParams = leafPaths(trainable).map(([path, leaf]) => {
-    const put = (moved: T): Tree<T> =>
-      withLeaves(
-        trainable,
-        leaves(trainable).map((l) => (l === leaf ? moved : l)),
-      );
-    return worst(leaf, gradients.get(path)!, (moved) => layer.forward(overlay(p, put(moved)), x)[0]);
-  });
-  const ofInput = isFloat(x) ? [worst(x, dx, (moved) => layer.forward(p, moved)[0])] : [];
+  const ofParams = worstOf(layer.trainable(p), gradient, (moved) => layer.forward(overlay(p, moved), x)[0]);
+  const ofInput = worstOf(x, dx, (moved) => layer.forward(p, moved)[0]);
   return Math.max(0, ...(await Promise.all([...ofParams, ...ofInput])));
 };

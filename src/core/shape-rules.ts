@@ -62,3 +62,43 @@ export const resolveShape = (x: Spec, shape: Shape): Shape => {
   const fits = sizeOf(resolved) === sizeOf(x.shape) && resolved.every(Number.isInteger);
   return fits ? resolved : defect(`reshape of ${showSpec(x)} to [${shape}]`);
 };
+
+/** The axes of an attention: q `[batch, queries, heads, width]`, k and v `[batch, keys, groups, width]`. */
+export interface AttentionSizes {
+  readonly batch: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: number;
+  readonly groups: number;
+  readonly width: number;
+}
+
+export const attentionSizes = (q: Spec, k: Spec, v: Spec): AttentionSizes => {
+  const [batch = 0, queries = 0, heads = 0, width = 0] = q.shape;
+  const [batchOfK, keys = 0, groups = 0, widthOfK] = k.shape;
+  const fits =
+    [q, k].every(({ shape }) => shape.length === 4) &&
+    sameShape(k.shape, v.shape) &&
+    batchOfK === batch &&
+    widthOfK === width &&
+    groups > 0 &&
+    heads % groups === 0;
+  return fits
+    ? { batch, queries, keys, heads, groups, width }
+    : defect(`attention: ${[q, k, v].map(showSpec).join(', ')} do not fit`);
+};
+
+/** The axes of a rotary embedding: x `[batch, tokens, heads, 2·half]`, tables `[≥ tokens, half]`. */
+export interface RopeSizes {
+  readonly batch: number;
+  readonly tokens: number;
+  readonly heads: number;
+  readonly half: number;
+}
+
+export const ropeSizes = (x: Spec, cos: Spec, sin: Spec): RopeSizes => {
+  const [batch = 0, tokens = 0, heads = 0, width = 0] = x.shape;
+  const [rows = 0, half = 0] = cos.shape;
+  const fits = x.shape.length === 4 && sameShape(cos.shape, sin.shape) && rows >= tokens && width === 2 * half;
+  return fits ? { batch, tokens, heads, half } : defect(`rope: ${[x, cos, sin].map(showSpec).join(', ')} do not fit`);
+};

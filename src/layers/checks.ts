@@ -1,6 +1,6 @@
 /** What layers check of their input when a model is built. */
 import * as E from 'fp-ts/lib/Either.js';
-import { isLeaf, type SlotTree } from '../core/tree.ts';
+import { isLeaf, leaves, type SlotTree } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { freshSlot, type Slot, type Spec, showSpec } from '../spec/tensor.ts';
 
@@ -34,3 +34,16 @@ export const fresh = (x: Slot, name: string, shape: readonly number[]): Slot =>
 
 /** x's shape with another last axis. */
 export const withWidth = (x: Slot, width: number): readonly number[] => [...x.shape.slice(0, -1), width];
+
+/** The tensors of a tuple, nested or not, if `holds` of them all. */
+export const checkTuple = (
+  x: SlotTree,
+  expected: string,
+  layer: string,
+  holds: (slots: readonly Slot[]) => boolean,
+): Result<readonly Slot[]> => {
+  const slots = leaves(x);
+  return !isLeaf(x) && slots.every(isFloat) && holds(slots)
+    ? E.right(slots)
+    : fail('ShapeError', expected, slots.map(showSpec).join(', '), layer);
+};

@@ -4,8 +4,8 @@
  */
 import { anyLayer } from '../core/layer.ts';
 import { convolution } from '../layers/conv2d.ts';
-import { flatten } from '../layers/flatten.ts';
 import { averagePool, maxPool, pooling } from '../layers/pooling.ts';
+import { flatten } from '../layers/reshape.ts';
 import type { Architecture, Step } from './model.ts';
 import { activation, site } from './steps.ts';
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { referenceF32 } from '../../backends/reference/backend.ts';
 import { donationIsInvisible, sameTree, scopeReleases } from '../../src/core/laws.ts';
-import type { Tree } from '../../src/core/tree.ts';
+import { leaves, type Tree, withLeaves } from '../../src/core/tree.ts';
 import { fc } from '../support/fast-check.ts';
 import { pointOf } from '../support/layer-instances.ts';
 import { layerTable } from '../support/layer-table.ts';
@@ -157,16 +157,17 @@ describe('donation is invisible', () => {
   it.each(Object.entries(layerTable))('to forward and backward of %s', async (_, { minimal }) => {
     const k = fresh();
     const { layer, p, dy } = pointOf(k, minimal);
-    const run = (x: R): Tree<R> => {
-      const [y, residual] = layer.forward(p, x);
+    const run = (x: readonly R[]): Tree<R> => {
+      const [y, residual] = layer.forward(p, withLeaves(minimal.x, x));
       return [y, ...layer.backward(p, residual, dy)];
     };
-    expect(await donationIsInvisible(k, [minimal.x], ([x]) => run(x!))).toBe(true);
+    const inputs = leaves(minimal.x);
+    expect(await donationIsInvisible(k, inputs, run)).toBe(true);
     expect(
       await sameTree(
         k,
-        k.scope(() => run(k.fromHost(minimal.x))),
-        run(k.fromHost(minimal.x)),
+        k.scope(() => run(inputs.map(k.fromHost))),
+        run(inputs.map(k.fromHost)),
       ),
     ).toBe(true);
   });

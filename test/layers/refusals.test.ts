@@ -8,11 +8,11 @@ import { gelu, relu, silu, tanh } from '../../src/layers/activations.ts';
 import { conv2d, convolution, frozenConv2d } from '../../src/layers/conv2d.ts';
 import { dropout } from '../../src/layers/dropout.ts';
 import { embedding, frozenEmbedding } from '../../src/layers/embedding.ts';
-import { flatten } from '../../src/layers/flatten.ts';
 import { layerNorm } from '../../src/layers/layer-norm.ts';
 import { frozenLinear, linear } from '../../src/layers/linear.ts';
 import { crossEntropy, meanSquaredError } from '../../src/layers/losses.ts';
 import { averagePool, maxPool, pooling } from '../../src/layers/pooling.ts';
+import { flatten } from '../../src/layers/reshape.ts';
 import { rmsNorm } from '../../src/layers/rms-norm.ts';
 import { pacaConv2d, pacaLinear } from '../../src/methods/paca.ts';
 import { type Result, showError } from '../../src/spec/errors.ts';
@@ -96,7 +96,7 @@ describe('refusals', () => {
       floats(2),
       'embedding: expected an i32 tensor of row numbers, got f32[2]',
     ],
-    ['flatten', flatten(k, [2, 3]), floats(4, 3, 2), 'flatten: expected [n, 2, 3], got f32[4, 3, 2]'],
+    ['flatten', flatten(k, [2, 3]), floats(4, 3, 2), 'flatten: expected a float tensor [n, 2, 3], got f32[4, 3, 2]'],
     [
       'max pool, size',
       maxPool(k, pool),

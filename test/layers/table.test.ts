@@ -18,6 +18,8 @@ const helpers: ReadonlySet<string> = new Set([
   'keepingNothing',
   'linearOutput',
   'pooling',
+  'ropeFrequencies',
+  'ropeTables',
   'rowStatistic',
   'trained',
 ]);

@@ -15,7 +15,7 @@ import { ints, normal } from './tensors.ts';
 export interface Instance {
   readonly layer: <T extends Spec>(k: Kernels<T>) => TreeLayer<T>;
   readonly params: <T extends Spec>(k: Kernels<T>) => Tree<T>;
-  readonly x: HostTensor;
+  readonly x: Tree<HostTensor>;
 }
 
 /** Forgets a layer's types, its output's too. */
@@ -34,7 +34,7 @@ export const onBackend =
 export const pointOf = <T extends Spec>(k: Kernels<T>, { layer, params, x }: Instance, seed = 1): Point<T> => {
   const built = layer(k);
   const p = params(k);
-  const input = k.fromHost(x);
+  const input = mapTree(x, k.fromHost);
   const [y] = built.forward(p, input);
   return {
     k,
@@ -47,7 +47,7 @@ export const pointOf = <T extends Spec>(k: Kernels<T>, { layer, params, x }: Ins
 
 export const withoutParams =
   (layer: <T extends Spec>(k: Kernels<T>) => unknown) =>
-  (x: HostTensor): Instance => ({ layer: (k) => asTree(layer(k)), params: () => ({}), x });
+  (x: Tree<HostTensor>): Instance => ({ layer: (k) => asTree(layer(k)), params: () => ({}), x });
 
 export interface LinearSize {
   readonly leading: Shape;
@@ -167,7 +167,7 @@ export const forkInstance = (pair: Pair, seed: number): Instance => {
   const { f, g } = parts(pair, seed);
   return {
     ...f,
-    layer: (k) => asTree(fork(k, f.layer(k), g.layer(k))),
+    layer: (k) => asTree(fork(k, tensorLayer(f.layer(k)), tensorLayer(g.layer(k)))),
     params: (k) => [f.params(k), g.params(k)],
   };
 };

@@ -6,14 +6,17 @@
 import { outputLength } from '../../src/core/ops.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
 import { gelu, relu, silu, tanh } from '../../src/layers/activations.ts';
+import { type AttentionConfig, attention } from '../../src/layers/attention.ts';
 import { type Conv2dConfig, convolution } from '../../src/layers/conv2d.ts';
 import { dropout } from '../../src/layers/dropout.ts';
 import { embedding, frozenEmbedding } from '../../src/layers/embedding.ts';
-import { flatten } from '../../src/layers/flatten.ts';
 import { frozenLayerNorm, layerNorm } from '../../src/layers/layer-norm.ts';
 import { crossEntropy, meanSquaredError } from '../../src/layers/losses.ts';
 import { averagePool, maxPool, type PoolingConfig } from '../../src/layers/pooling.ts';
+import { flatten, mergeHeads, splitHeads } from '../../src/layers/reshape.ts';
 import { frozenRmsNorm, rmsNorm } from '../../src/layers/rms-norm.ts';
+import { rope, ropeFrequencies, ropeTables } from '../../src/layers/rope.ts';
+import { swiglu } from '../../src/layers/swiglu.ts';
 import type { Shape } from '../../src/spec/tensor.ts';
 import * as any from './arbitraries.ts';
 import { fc } from './fast-check.ts';
@@ -171,6 +174,61 @@ const squared = (shape: Shape, seed: number): Instance => ({
   x: normal(seed + 1, shape),
 });
 
+const heads: fc.Arbitrary<{ batch: number; tokens: number; heads: number; width: number }> = fc.record({
+  batch: fc.constantFrom(1, 2),
+  tokens: any.axis,
+  heads: fc.constantFrom(1, 2, 3),
+  width: fc.constantFrom(2, 4, 6),
+});
+type Heads = typeof heads extends fc.Arbitrary<infer A> ? A : never;
+
+const turned = ({ batch, tokens, heads: count, width }: Heads, seed: number): Instance => ({
+  layer: (k) => asTree(rope(k, { heads: count, width })),
+  params: onBackend({ ...ropeTables(tokens + (seed % 2), ropeFrequencies(width, 10)) }),
+  x: normal(seed, [batch, tokens, count, width]),
+});
+
+const reshapedHeads =
+  (layer: typeof splitHeads | typeof mergeHeads) =>
+  ({ batch, tokens, heads: count, width }: Heads, seed: number): Instance =>
+    withoutParams((k) => layer(k, { heads: count, width }))(
+      normal(seed, [batch, tokens, ...(layer === splitHeads ? [count * width] : [count, width])]),
+    );
+
+interface Attended extends Omit<AttentionConfig, 'scale'> {
+  readonly batch: number;
+  readonly queries: number;
+  readonly keys: number;
+}
+
+const attentions: fc.Arbitrary<Attended> = fc
+  .record({
+    batch: fc.constantFrom(1, 2),
+    queries: any.axis,
+    more: fc.constantFrom(0, 1, 3),
+    groups: fc.constantFrom(1, 2),
+    ofGroup: fc.constantFrom(1, 2, 3),
+    width: fc.constantFrom(1, 2, 5),
+    mask: fc.constantFrom({ causal: false, window: null }, { causal: true, window: null }, { causal: true, window: 2 }),
+  })
+  .map(({ more, ofGroup, mask, ...rest }) => ({
+    ...rest,
+    ...mask,
+    keys: rest.queries + more,
+    heads: rest.groups * ofGroup,
+  }));
+
+const attended = ({ batch, queries, keys, ...config }: Attended, seed: number): Instance => {
+  const { heads: count, groups, width } = config;
+  return withoutParams((k) => attention(k, { ...config, scale: 1 / Math.sqrt(width) }))([
+    normal(seed, [batch, queries, count, width]),
+    [normal(seed + 1, [batch, keys, groups, width]), normal(seed + 2, [batch, keys, groups, width])],
+  ]);
+};
+
+const gated = (shape: Shape, seed: number): Instance =>
+  withoutParams((k) => swiglu(k))([normal(seed, shape), normal(seed + 1, shape)]);
+
 // ------------------------------------------------------------------------------------------------------------ table
 
 export const layerTable: Readonly<Record<string, LayerCase>> = {
@@ -216,6 +274,22 @@ export const layerTable: Readonly<Record<string, LayerCase>> = {
   ),
   dropout: entry('dropout', dropped, [[5, 7], 0.5], fc.tuple(rows, fc.constantFrom(0, 0.1, 0.5, 0.9))),
   flatten: entry('flatten', flattened, [3, 5, 7], fc.tuple(any.axis, any.axis, any.axis)),
+  'split heads': entry('splitHeads', reshapedHeads(splitHeads), { batch: 2, tokens: 3, heads: 5, width: 7 }, heads),
+  'merge heads': entry('mergeHeads', reshapedHeads(mergeHeads), { batch: 2, tokens: 3, heads: 5, width: 7 }, heads),
+  rope: entry('rope', turned, { batch: 2, tokens: 5, heads: 3, width: 4 }, heads),
+  swiglu: entry('swiglu', gated, [5, 7], rows),
+  attention: entry(
+    'attention',
+    attended,
+    { batch: 2, queries: 5, keys: 5, heads: 3, groups: 1, width: 2, causal: true, window: null },
+    attentions,
+  ),
+  'attention without a mask': entry(
+    'attention',
+    attended,
+    { batch: 1, queries: 3, keys: 5, heads: 4, groups: 2, width: 3, causal: false, window: null },
+    attentions,
+  ),
   'cross-entropy': entry('crossEntropy', classified, [3, 5], fc.tuple(any.axis, any.axis)),
   'mean squared error': entry('meanSquaredError', squared, [3, 5], rows),
   'paca linear': entry(

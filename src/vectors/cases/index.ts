@@ -1,5 +1,6 @@
 /** All cases, in the order of the manifest. */
 import type { RejectionCase, VectorCase } from '../case.ts';
+import { attentionLayerCases } from './attention.ts';
 import { elementaryCases } from './elementary.ts';
 import { layerCases } from './layers.ts';
 import { lossCases } from './losses.ts';
@@ -12,6 +13,7 @@ import { trainingCases } from './training.ts';
 export const vectorCases: readonly VectorCase[] = [
   ...elementaryCases,
   ...layerCases,
+  ...attentionLayerCases,
   ...lossCases,
   ...pacaCases,
   ...selectionCases,
