@@ -117,3 +117,24 @@ export function reluBackward(begin: i32, end: i32, count: i32, mask: usize, dy: 
     }
   }
 }
+
+/** y = gate/(1 + e^(−gate))·up. */
+export function swiglu(begin: i32, end: i32, gate: usize, up: usize, y: usize): void {
+  for (let i = begin; i < end; i += 4) {
+    const left = end - i;
+    store4(at(y, i), f32x4.mul(formula(SILU, load4(at(gate, i), left), i32x4.splat(0)), load4(at(up, i), left)), left);
+  }
+}
+
+/** dgate = dy·up·silu'(gate), dup = dy·silu(gate). */
+export function swigluBackward(
+  begin: i32, end: i32, gate: usize, up: usize, dy: usize, dgate: usize, dup: usize,
+): void {
+  for (let i = begin; i < end; i += 4) {
+    const left = end - i;
+    const g = load4(at(gate, i), left);
+    const gradient = load4(at(dy, i), left);
+    store4(at(dgate, i), formula(SILU_BACKWARD, g, f32x4.mul(gradient, load4(at(up, i), left))), left);
+    store4(at(dup, i), f32x4.mul(gradient, formula(SILU, g, gradient)), left);
+  }
+}

@@ -3,7 +3,7 @@
  * starts at +0: a block of k goes on from what the block before left in C. So the bits depend neither on the blocks nor
  * on which rectangles of C several threads compute.
  *
- * Row-major, without gaps: A is `[m, k]` (`tn`: `[k, m]`), B is `[k, n]` (`nt`: `[n, k]`), C is `[m, n]`.
+ * Row-major: A is `[m, k]` (`tn`: `[k, m]`), B is `[k, n]` (`nt`: `[n, k]`), C is `[m, n]`.
  */
 import { connect } from './connections';
 import { NARROW_COLUMNS, NARROW_ROWS, narrowTile, TILE_COLUMNS, TILE_ROWS, tile } from './gemm-tile';
@@ -11,8 +11,9 @@ import { at } from './lanes';
 import { F32, PANEL_STRIDE, packB, sizeOf, turnA } from './pack';
 
 /** Layouts. */
-const NT = 1;
-const TN = 2;
+export const NN = 0;
+export const NT = 1;
+export const TN = 2;
 
 /** A panel of B lies in the first cache, a block of A in the second, a block of B in the second or third. */
 const BLOCK_M = 64;
@@ -116,25 +117,23 @@ function multiplyPanels(
 }
 
 /**
- * The rectangle [rowBegin, rowEnd) × [columnBegin, columnEnd) of C. `typeB` is the element type of B, a weight that may
- * be stored in 16 bits, to which `connections` (`count` records, see `connections.ts`) are added while it is packed.
- * `bias` `[n]` is left out at address 0. `scratch`: {@link scratchBytes} bytes that no other thread uses.
+ * The rectangle [rowBegin, rowEnd) × [columnBegin, columnEnd) of C, whose sums have k terms. The rows of the matrices lie
+ * `strideA`, `strideB` and `strideC` bytes apart in memory. `typeB` is the element type of B, a weight that may be stored
+ * in 16 bits, to which `connections` (`count` records, see `connections.ts`) are added while it is packed. `fresh`: the
+ * sums start at +0, else they go on from what C holds. `bias` `[n]` is left out at address 0. `scratch`:
+ * {@link scratchBytes} bytes that no other thread uses.
  */
 export function gemm(
-  rowBegin: i32, rowEnd: i32, columnBegin: i32, columnEnd: i32,
-  layout: i32, m: i32, n: i32, k: i32,
-  a: usize, b: usize, typeB: i32, c: usize,
+  rowBegin: i32, rowEnd: i32, columnBegin: i32, columnEnd: i32, layout: i32, k: i32,
+  a: usize, strideA: usize, b: usize, strideB: usize, typeB: i32, c: usize, strideC: usize, fresh: bool,
   bias: usize, connections: usize, count: i32, scratch: usize,
 ): void {
   const blockA = scratch + EDGE_BYTES;
   const blockB = blockA + BLOCK_A_BYTES;
-  const strideA = <usize>(layout == TN ? m : k) << 2;
-  const strideB = <usize>(layout == NT ? k : n) * sizeOf(typeB);
-  const strideC = <usize>n << 2;
   const rows = rowEnd - rowBegin;
   const packs = layout == NT || typeB != F32 || count > 0 || rows > FEW_ROWS;
   const first = c + <usize>rowBegin * strideC;
-  if (k == 0) clear(rows, columnEnd - columnBegin, at(first, columnBegin), strideC);
+  if (k == 0 && fresh) clear(rows, columnEnd - columnBegin, at(first, columnBegin), strideC);
   for (let column = columnBegin; column < columnEnd; column += BLOCK_N) {
     const columns = min(columnEnd - column, BLOCK_N);
     const direct = packs ? 0 : columns & ~(TILE_COLUMNS - 1); // a last panel that is not whole is packed in any case
@@ -155,7 +154,7 @@ export function gemm(
         }
         const to = toColumn + <usize>row * strideC;
         multiplyPanels(
-          height, columns, depth, whereA, rowsApart, direct, whereB, strideB, blockB, to, strideC, step == 0, scratch,
+          height, columns, depth, whereA, rowsApart, direct, whereB, strideB, blockB, to, strideC, fresh && step == 0, scratch,
         );
       }
     }

@@ -1,6 +1,7 @@
 /** The kernels: all that the module exports. */
 export * from './activations';
 export * from './adamw';
+export { attention, attentionBackward, roomBytes } from './attention';
 export * from './conversion';
 export * from './elementwise';
 export { gemm, scratchBytes } from './gemm';
@@ -9,4 +10,5 @@ export * from './losses';
 export * from './norms';
 export { peakMultiplyAdd } from './peak';
 export * from './reductions';
+export * from './rope';
 export * from './windows';

@@ -77,29 +77,25 @@ export function sumLanes(from: usize, count: i32): f32 {
   return tree(s0, s1, s2, s3);
 }
 
-/** Σ of the squares of `count` elements, each square rounded, in the lane order. */
-export function sumOfSquares(from: usize, count: i32): f32 {
+/** Σ of the products of two arrays, each product rounded, in the lane order. */
+export function sumOfProducts(a: usize, b: usize, count: i32): f32 {
   let s0 = i32x4.splat(0);
   let s1 = s0;
   let s2 = s0;
   let s3 = s0;
-  const blocks = at(from, count & ~15);
-  for (; from < blocks; from += 64) {
-    s0 = f32x4.add(s0, square(v128.load(from)));
-    s1 = f32x4.add(s1, square(v128.load(from, 16)));
-    s2 = f32x4.add(s2, square(v128.load(from, 32)));
-    s3 = f32x4.add(s3, square(v128.load(from, 48)));
+  const blocks = at(a, count & ~15);
+  for (; a < blocks; a += 64, b += 64) {
+    s0 = f32x4.add(s0, f32x4.mul(v128.load(a), v128.load(b)));
+    s1 = f32x4.add(s1, f32x4.mul(v128.load(a, 16), v128.load(b, 16)));
+    s2 = f32x4.add(s2, f32x4.mul(v128.load(a, 32), v128.load(b, 32)));
+    s3 = f32x4.add(s3, f32x4.mul(v128.load(a, 48), v128.load(b, 48)));
   }
   const left = count & 15;
-  if (left > 0) s0 = f32x4.add(s0, square(load4(from, left)));
-  if (left > 4) s1 = f32x4.add(s1, square(load4(from + 16, left - 4)));
-  if (left > 8) s2 = f32x4.add(s2, square(load4(from + 32, left - 8)));
-  if (left > 12) s3 = f32x4.add(s3, square(load4(from + 48, left - 12)));
+  if (left > 0) s0 = f32x4.add(s0, f32x4.mul(load4(a, left), load4(b, left)));
+  if (left > 4) s1 = f32x4.add(s1, f32x4.mul(load4(a + 16, left - 4), load4(b + 16, left - 4)));
+  if (left > 8) s2 = f32x4.add(s2, f32x4.mul(load4(a + 32, left - 8), load4(b + 32, left - 8)));
+  if (left > 12) s3 = f32x4.add(s3, f32x4.mul(load4(a + 48, left - 12), load4(b + 48, left - 12)));
   return tree(s0, s1, s2, s3);
-}
-
-function square(x: v128): v128 {
-  return f32x4.mul(x, x);
 }
 
 /** The largest of `count` elements, NaN if there is one, +0 above −0; −∞ if there are none. */

@@ -6,7 +6,7 @@
  * Each pass over a row is a loop over whole vectors and one part; its formula is a function of the elements that are
  * left, so that it stands once.
  */
-import { at, load4, store4, sumLanes, sumOfSquares } from './lanes';
+import { at, load4, store4, sumLanes, sumOfProducts } from './lanes';
 
 /** 1/√(square + ε). */
 // @ts-ignore: decorator
@@ -35,7 +35,7 @@ export function rmsNorm(
   for (let row = begin; row < end; row++) {
     const from = at(x, row * width);
     const to = at(y, row * width);
-    const root = inverseRoot(sumOfSquares(from, width) / <f32>width, epsilon);
+    const root = inverseRoot(sumOfProducts(from, from, width) / <f32>width, epsilon);
     store<f32>(at(inverse, row), root);
     const roots = f32x4.splat(root);
     let i = 0;
@@ -121,7 +121,7 @@ export function layerNorm(
     let i = 0;
     for (; i + 4 <= width; i += 4) centre(at(from, i), means, at(to, i), 4);
     if (i < width) centre(at(from, i), means, at(to, i), width - i);
-    const root = inverseRoot(sumOfSquares(to, width) / <f32>width, epsilon);
+    const root = inverseRoot(sumOfProducts(to, to, width) / <f32>width, epsilon);
     store<f32>(at(inverse, row), root);
     const roots = f32x4.splat(root);
     for (i = 0; i + 4 <= width; i += 4) layerScale(at(to, i), roots, at(weight, i), at(bias, i), 4);

@@ -1,5 +1,5 @@
 /** Sums and maxima in the declared orders. */
-import { at, load4, maxLanes, store4, sumLanes, sumOfSquares } from './lanes';
+import { at, load4, maxLanes, store4, sumLanes, sumOfProducts } from './lanes';
 
 /** The sum of each row of `width` elements, in the lane order. The range is one of rows. */
 export function sumLast(begin: i32, end: i32, width: i32, x: usize, out: usize): void {
@@ -8,7 +8,7 @@ export function sumLast(begin: i32, end: i32, width: i32, x: usize, out: usize):
 
 /** The sum of the squares of each row, in the lane order. The range is one of rows. */
 export function sumSquaresLast(begin: i32, end: i32, width: i32, x: usize, out: usize): void {
-  for (let row = begin; row < end; row++) store<f32>(at(out, row), sumOfSquares(at(x, row * width), width));
+  for (let row = begin; row < end; row++) store<f32>(at(out, row), sumOfProducts(at(x, row * width), at(x, row * width), width));
 }
 
 /** The largest element of each row; −∞ of an empty one. The range is one of rows. */

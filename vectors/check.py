@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks golden vectors from outside: the linear, PaCA and AdamW formulas in NumPy, as an implementer would write them.
+"""Checks golden vectors from outside: linear maps, PaCA, attention, RoPE, SwiGLU and AdamW in NumPy,
+as an implementer would write them.
 
 Every case is computed in f64, which must agree with `value`, and in f32 in NumPy's own order, which must lie within
 `bound`. The linear and PaCA cases are also summed in the declared order, which must give `exact` to the bit.
@@ -71,6 +72,59 @@ def merge_case(case, t, dtype, *_):
     return {"merged": paca_weight(t["weight"], [adapter], dtype), "restored": t["weight"]}
 
 
+def seen(queries, keys, causal, window):
+    """Whether query i, at position keys - queries + i, sees key j."""
+    position = np.arange(keys - queries, keys)[:, None]
+    key = np.arange(keys)[None, :]
+    if not causal:
+        return np.ones((queries, keys), bool)
+    return (key <= position) & (key > position - (keys if window is None else window))
+
+
+def attention_case(case, t, dtype, *_):
+    """Head by head, each with its own copy of the keys and values of its group; summed over the group at the end."""
+    s = case["settings"]
+    of_group = s["heads"] // s["groups"]
+    q, dy = (t[name].transpose(0, 2, 1, 3) for name in ("q", "dy"))
+    k, v = (np.repeat(t[name].transpose(0, 2, 1, 3), of_group, axis=1) for name in ("k", "v"))
+    scale = dtype(s["scale"])
+    scores = np.where(seen(q.shape[2], k.shape[2], s["causal"], s["window"]), scale * (q @ k.swapaxes(2, 3)), -np.inf)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p = powers / powers.sum(axis=-1, keepdims=True)
+    dp = dy @ v.swapaxes(2, 3)
+    ds = scale * p * (dp - (p * dp).sum(axis=-1, keepdims=True))
+
+    def of_groups(x):
+        batch, _, keys, width = x.shape
+        return x.reshape(batch, s["groups"], of_group, keys, width).sum(axis=2).transpose(0, 2, 1, 3)
+
+    return {
+        "y": (p @ v).transpose(0, 2, 1, 3),
+        "dq": (ds @ k).transpose(0, 2, 1, 3),
+        "dk": of_groups(ds.swapaxes(2, 3) @ q),
+        "dv": of_groups(p.swapaxes(2, 3) @ dy),
+    }
+
+
+def rope_case(case, t, dtype, *_):
+    """Pairs (i, i + width/2) as complex numbers, times cos + i sin."""
+    tokens, half = t["x"].shape[1], t["x"].shape[3] // 2
+    turn = (t["parameter.cos"][:tokens] + 1j * t["parameter.sin"][:tokens])[None, :, None, :]
+
+    def turned(x, by):
+        z = (x[..., :half] + 1j * x[..., half:]) * by
+        return np.concatenate([z.real, z.imag], axis=-1)
+
+    return {"y": turned(t["x"], turn), "dx": turned(t["dy"], turn.conj())}
+
+
+def swiglu_case(case, t, dtype, *_):
+    gate, up, dy = t["gate"], t["up"], t["dy"]
+    logistic = dtype(1) / (dtype(1) + np.exp(-gate))
+    slope = logistic * (dtype(1) + gate * (dtype(1) - logistic))
+    return {"y": gate * logistic * up, "dgate": dy * up * slope, "dup": dy * gate * logistic}
+
+
 def adamw_case(case, t, dtype, *_):
     """Three steps of AdamW with decay towards 0, or towards -column where the case has one."""
     s = case["settings"]
@@ -96,7 +150,13 @@ def formula_of(case_id):
         return merge_case
     if case_id.startswith(("layers/linear", "paca/linear")):
         return linear_case
-    return adamw_case if case_id.startswith("optimizers/adam") else None
+    others = {
+        "layers/attention": attention_case,
+        "layers/rope": rope_case,
+        "layers/swiglu": swiglu_case,
+        "optimizers/adam": adamw_case,
+    }
+    return next((formula for prefix, formula in others.items() if case_id.startswith(prefix)), None)
 
 
 def group(tensors, prefix):
@@ -125,7 +185,7 @@ def faults(case, tensors):
             yield f"{name}: f64 differs by {np.abs(f64[name] - expected).max():.3g}"
         if f32[name].dtype != np.float32 or not (np.abs(f32[name] - expected) <= bound[name]).all():
             yield f"{name}: f32 lies outside its bound"
-        if formula is not adamw_case and in_order[name].tobytes() != exact[name].tobytes():
+        if formula in (linear_case, merge_case) and in_order[name].tobytes() != exact[name].tobytes():
             yield f"{name}: the bits of the declared order differ"
 
 

@@ -13,6 +13,7 @@ import { elementwise } from './elementwise.ts';
 import type { Exports } from './exports.ts';
 import { fusedActivations } from './fused-activations.ts';
 import { fusedAdamw } from './fused-adamw.ts';
+import { fusedAttention } from './fused-attention.ts';
 import { fusedLosses } from './fused-losses.ts';
 import { fusedNorms } from './fused-norms.ts';
 import { fusedProducts } from './fused-products.ts';
@@ -77,6 +78,7 @@ const kernelsOver = (exports: Exports, memory: Memory, pool: Pool): Kernels<Wasm
   return kernels(ops, {
     ...fusedProducts(ops, memory, product),
     ...fusedActivations(shared, memory),
+    ...fusedAttention(shared, memory, pool),
     ...fusedNorms(shared, memory),
     ...fusedLosses(shared, memory, ops),
     adamw: fusedAdamw(shared, memory),

@@ -5,13 +5,29 @@
  * parts for several threads; the bits do not depend on the cut.
  */
 
-// ---- Products, and the peak that they are measured against (assembly/gemm.ts, pack.ts, peak.ts)
+// ---- Products, attention, and the peak that they are measured against (assembly/gemm.ts, attention.ts, peak.ts)
 
-/** Kernels of matrix products. */
+/** Which pieces of work, and the sizes and options of an attention; a `window` of `keys` is no limit. */
+export type AttentionGeometry = readonly [
+  first: number,
+  step: number,
+  batch: number,
+  queries: number,
+  keys: number,
+  heads: number,
+  groups: number,
+  width: number,
+  scale: number,
+  causal: number,
+  window: number,
+];
+
+/** Kernels of matrix products, and of attention, which is made of them. */
 export interface ProductKernels {
   /**
    * Rows × columns of C = op(A)·op(B) + bias; see `assembly/gemm.ts`.
-   * `layout` 0 nn, 1 nt, 2 tn; `typeB` 0 f32, 1 bf16, 2 f16; `bias` 0 for none; `connections` `count` records of
+   * `layout` 0 nn, 1 nt, 2 tn; `stride…` bytes from one row of a matrix in memory to the next; `typeB` 0 f32, 1 bf16,
+   * 2 f16; `fresh` 0 to add to what C holds; `bias` 0 for none; `connections` `count` records of
    * { indices, delta, rank, scale } that are added to the columns of B, a weight; `scratch` this thread's packing space.
    */
   readonly gemm: (
@@ -20,18 +36,40 @@ export interface ProductKernels {
     columnBegin: number,
     columnEnd: number,
     layout: number,
-    m: number,
-    n: number,
     k: number,
     a: number,
+    strideA: number,
     b: number,
+    strideB: number,
     typeB: number,
     c: number,
+    strideC: number,
+    fresh: number,
     bias: number,
     connections: number,
     count: number,
     scratch: number,
   ) => void;
+  /** y of the pieces `first`, `first + step`, …; see `assembly/attention.ts`. `rows` is {@link roomBytes} of room. */
+  readonly attention: (
+    ...args: [...AttentionGeometry, q: number, k: number, v: number, y: number, rows: number, scratch: number]
+  ) => void;
+  readonly attentionBackward: (
+    ...args: [
+      ...AttentionGeometry,
+      q: number,
+      k: number,
+      v: number,
+      dy: number,
+      dq: number,
+      dk: number,
+      dv: number,
+      rows: number,
+      scratch: number,
+    ]
+  ) => void;
+  /** Bytes of room that a call of the attention kernels needs; `backward` 0 or 1. */
+  readonly roomBytes: (keys: number, backward: number) => number;
   /** Bytes of packing space that a thread needs. */
   readonly scratchBytes: () => number;
   /** `repeats` rounds of independent multiplications and additions in registers; returns a value that depends on all. */
@@ -134,6 +172,11 @@ export interface TensorKernels {
   readonly silu: UnaryKernel;
   readonly siluBackward: PairKernel;
   readonly tanhBackward: PairKernel;
+  readonly swiglu: PairKernel;
+  readonly swigluBackward: Ranged<[gate: number, up: number, dy: number, dgate: number, dup: number]>;
+  readonly rope: Ranged<
+    [tokens: number, heads: number, half: number, direction: number, x: number, cos: number, sin: number, out: number]
+  >;
 
   readonly rmsNorm: Ranged<[width: number, x: number, weight: number, epsilon: number, y: number, inverse: number]>;
   readonly rmsNormInput: Ranged<[width: number, dy: number, x: number, inverse: number, weight: number, dx: number]>;

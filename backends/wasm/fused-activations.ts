@@ -8,7 +8,7 @@ import { floatsOf, intsOf, type Memory, type WasmTensor } from './memory.ts';
 type Tensor = WasmTensor;
 
 /** The forward pass of tanh is the primitive itself. */
-export type FusedActivations = Pick<Fused<Tensor>, 'relu' | 'gelu' | 'silu'> & {
+export type FusedActivations = Pick<Fused<Tensor>, 'relu' | 'gelu' | 'silu' | 'swiglu'> & {
   readonly tanhActivation: Pick<Fused<Tensor>['tanhActivation'], 'backward'>;
 };
 
@@ -26,15 +26,19 @@ export const fusedActivations = (exports: Exports, memory: Memory): FusedActivat
       return y;
     };
 
-  /** The derivative reads one kept tensor and dy, of one shape. */
-  const backward =
+  const checkAlike = (a: Tensor, b: Tensor): void => {
+    if (!sameShape(a.shape, b.shape)) defect(`activation: ${showSpec(a)} and ${showSpec(b)} differ`);
+  };
+
+  /** Two tensors of one shape: a kept one and dy, or a gate and a branch. */
+  const pair =
     (kernel: PairKernel) =>
-    (kept: Tensor, dy: Tensor): Tensor => {
-      if (!sameShape(kept.shape, dy.shape)) defect(`activation: ${showSpec(kept)} and ${showSpec(dy)} differ`);
-      const [from, gradient] = [floatsOf(kept), floatsOf(dy)];
-      const dx = memory.create('f32', dy.shape);
-      kernel(0, sizeOf(dy.shape), from, gradient, floatsOf(dx));
-      return dx;
+    (a: Tensor, b: Tensor): Tensor => {
+      checkAlike(a, b);
+      const [left, right] = [floatsOf(a), floatsOf(b)];
+      const result = memory.create('f32', b.shape);
+      kernel(0, sizeOf(b.shape), left, right, floatsOf(result));
+      return result;
     };
 
   return {
@@ -54,8 +58,18 @@ export const fusedActivations = (exports: Exports, memory: Memory): FusedActivat
         return dx;
       },
     },
-    gelu: { forward: unary(exports.gelu), backward: backward(exports.geluBackward) },
-    silu: { forward: unary(exports.silu), backward: backward(exports.siluBackward) },
-    tanhActivation: { backward: backward(exports.tanhBackward) },
+    gelu: { forward: unary(exports.gelu), backward: pair(exports.geluBackward) },
+    silu: { forward: unary(exports.silu), backward: pair(exports.siluBackward) },
+    swiglu: {
+      forward: pair(exports.swiglu),
+      backward: (gate, up, dy) => {
+        for (const x of [up, dy]) checkAlike(gate, x);
+        const [g, u, gradient] = [floatsOf(gate), floatsOf(up), floatsOf(dy)];
+        const [dgate, dup] = [memory.create('f32', gate.shape), memory.create('f32', up.shape)];
+        exports.swigluBackward(0, sizeOf(dy.shape), g, u, gradient, floatsOf(dgate), floatsOf(dup));
+        return [dgate, dup];
+      },
+    },
+    tanhActivation: { backward: pair(exports.tanhBackward) },
   };
 };

@@ -20,6 +20,12 @@ const layouts: { readonly [L in Layout]: number } = { nn: 0, nt: 1, tn: 2 };
 /** How the kernel calls the types in which B may be stored. */
 const storageTypes: { readonly [D in DType]?: number } = { f32: 0, bf16: 1, f16: 2 };
 
+/** Their bytes. */
+const storageBytes: readonly number[] = [4, 2, 2];
+
+/** Sums start at +0. */
+const FRESH = 1;
+
 /** Rows and columns of a tile of the kernel: where a result is cut. */
 const TILE_ROWS = 4;
 const TILE_COLUMNS = 8;
@@ -59,9 +65,12 @@ export const products = (memory: Memory, pool: Pool): Products => {
     { bias, connections, count }: Additions,
   ): readonly Call[] => {
     const { m, n, k } = sizes;
+    const strideA = (layout === 'tn' ? m : k) * FLOAT_BYTES;
+    const strideB = (layout === 'nt' ? k : n) * storageBytes[typeB]!;
     return rectangles(sizes, parts).map((cut) => [
-      ...[...cut, layouts[layout], m, n, k],
-      ...[a, b, typeB, c, bias, connections, count],
+      ...[...cut, layouts[layout], k],
+      ...[a, strideA, b, strideB, typeB, c, n * FLOAT_BYTES, FRESH],
+      ...[bias, connections, count],
     ]);
   };
 

@@ -53,7 +53,7 @@ export const ropeFrequencies = (width: number, theta: number): readonly number[]
  *
  * const { cos, sin } = ropeTables(3, ropeFrequencies(4, 10000));
  * cos.shape; // => [3, 2]
- * sin.data[2]; // => 0.8414710164070129
+ * sin.data[2]; // => 0.8414709568023682
  * ```
  */
 export const ropeTables = (count: number, frequencies: readonly number[]): RopeTables<HostTensorOf<'f32'>> => {

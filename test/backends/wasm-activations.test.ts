@@ -50,3 +50,17 @@ describe('relu', () => {
     );
   });
 });
+
+describe('swiglu', () => {
+  it('forward, and backward to both branches', async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, seed, mix, (shape, s, m) =>
+        agree(
+          [0, 1, 2].map((i) => floats(s + i, shape, m)),
+          (k, gate, up, dy) => [k.swiglu.forward(gate!, up!), ...k.swiglu.backward(gate!, up!, dy!)],
+        ),
+      ),
+      { numRuns: 100 },
+    );
+  });
+});

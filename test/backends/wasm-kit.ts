@@ -6,11 +6,13 @@ import { elementwise } from '../../backends/wasm/elementwise.ts';
 import type { Exports } from '../../backends/wasm/exports.ts';
 import { fusedActivations } from '../../backends/wasm/fused-activations.ts';
 import { fusedAdamw } from '../../backends/wasm/fused-adamw.ts';
+import { fusedAttention } from '../../backends/wasm/fused-attention.ts';
 import { fusedLosses } from '../../backends/wasm/fused-losses.ts';
 import { fusedNorms } from '../../backends/wasm/fused-norms.ts';
 import { indexing } from '../../backends/wasm/indexing.ts';
 import { createMemory, type Memory, type WasmTensor } from '../../backends/wasm/memory.ts';
 import { load, MOST_BYTES, RESERVED_BYTES } from '../../backends/wasm/module.ts';
+import type { Pool } from '../../backends/wasm/pool.ts';
 import { reductions } from '../../backends/wasm/reductions.ts';
 import { windows } from '../../backends/wasm/windows.ts';
 import { type Kernels, kernels } from '../../src/core/fused.ts';
@@ -48,7 +50,20 @@ const inParts = (whole: Exports): Exports =>
     ]),
   ) as unknown as Exports;
 
-const kernelsOver = (kernelExports: Exports): Kernels<WasmTensor> => {
+const scratch = clean.create('u8', [module.exports.scratchBytes()]).pointer;
+
+/** A pool that cuts every kernel into so many calls and does the last first, on this thread. */
+const poolOf = (parts: number): Pool => ({
+  threads: parts,
+  parts: () => parts,
+  run: (kernel, calls) => {
+    const run = module.exports[kernel] as (...args: readonly number[]) => void;
+    for (const args of calls.toReversed()) run(...args, scratch);
+  },
+  dispose: async () => {},
+});
+
+const kernelsOver = (kernelExports: Exports, pool: Pool): Kernels<WasmTensor> => {
   const ops = {
     float: 'f32',
     scope: memory.scope,
@@ -63,14 +78,15 @@ const kernelsOver = (kernelExports: Exports): Kernels<WasmTensor> => {
   } as unknown as Ops<WasmTensor>; // all but the products, which have tests of their own
   return kernels(ops, {
     ...fusedActivations(kernelExports, memory),
+    ...fusedAttention(kernelExports, memory, pool),
     ...fusedNorms(kernelExports, memory),
     ...fusedLosses(kernelExports, memory, ops),
     adamw: fusedAdamw(kernelExports, memory),
   });
 };
 
-const wasm = kernelsOver(exports);
-const wasmInParts = kernelsOver(inParts(exports));
+const wasm = kernelsOver(exports, poolOf(1));
+const wasmInParts = kernelsOver({ ...inParts(exports), roomBytes: exports.roomBytes }, poolOf(3));
 const reference = referenceF32().kernels;
 
 // -------------------------------------------------------------------------------------------------------- numbers

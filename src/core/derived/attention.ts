@@ -34,7 +34,7 @@ export interface AttentionKernels<T> {
 }
 
 /** The keys that a query sees: from the first to before the second. */
-export const visibleKeys = (
+const visibleKeys = (
   query: number,
   { queries, keys }: Pick<AttentionSizes, 'queries' | 'keys'>,
   { causal, window }: AttentionConfig,
