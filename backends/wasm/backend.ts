@@ -46,6 +46,10 @@ export interface WasmBackend extends Backend<WasmTensor> {
 
 const MOST_THREADS = 64;
 
+/** Some milliseconds of multiplications and additions, and how many there are in each repetition. */
+const PEAK_REPEATS = 200_000;
+const PEAK_OPERATIONS = 96;
+
 /** Why this engine cannot run the kernels, or null. */
 const lacking = (relaxed: boolean): string | null => {
   const has = features();
@@ -120,6 +124,10 @@ export const wasmBackend = async (options: WasmOptions): Promise<Result<WasmBack
       conformance: relaxed ? 'bounded' : 'exact',
       threads,
       why: describe(threads, wanted, relaxed),
+      peakWork: () => {
+        loaded.exports.peakMultiplyAdd(PEAK_REPEATS);
+        return PEAK_REPEATS * PEAK_OPERATIONS;
+      },
       kernels: kernelsOver(loaded.exports, createMemory(loaded.memory, tensors, limit), pool),
       dispose: pool.dispose,
     });

@@ -7,12 +7,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { showError } from '../spec/errors.ts';
 import { kebab, parseArguments } from './args.ts';
 import type { Command, ExitCode, World } from './command.ts';
-import { compare } from './compare.ts';
-import { doctor } from './doctor.ts';
-import { finetune } from './finetune.ts';
-import { vectors } from './vectors.ts';
-
-const commands: Readonly<Record<string, Command>> = { doctor, vectors, finetune, compare };
+import { commands } from './commands.ts';
 
 const help = (): string => {
   const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);

@@ -10,6 +10,11 @@ export interface Backend<T extends Spec> {
   readonly conformance: ConformanceClass;
   readonly threads: number;
   readonly kernels: Kernels<T>;
+  /**
+   * Does multiplications and additions that stay in registers, on one thread, and returns how many: the peak that
+   * products are measured against. Not of every backend.
+   */
+  readonly peakWork?: () => number;
   /** Ends workers, frees devices. Using the backend afterwards is an error. */
   readonly dispose: () => Promise<void>;
 }

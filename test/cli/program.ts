@@ -7,14 +7,9 @@ import { fileURLToPath } from 'node:url';
 import * as E from 'fp-ts/lib/Either.js';
 import { afterAll } from 'vitest';
 import { parseArguments } from '../../src/cli/args.ts';
-import type { Command, World } from '../../src/cli/command.ts';
-import { compare } from '../../src/cli/compare.ts';
-import { doctor } from '../../src/cli/doctor.ts';
-import { finetune } from '../../src/cli/finetune.ts';
-import { vectors } from '../../src/cli/vectors.ts';
+import type { World } from '../../src/cli/command.ts';
+import { commands } from '../../src/cli/commands.ts';
 import type { PacaError } from '../../src/spec/errors.ts';
-
-const commands: Readonly<Record<string, Command>> = { doctor, vectors, finetune, compare };
 
 export interface Called {
   readonly output: string;

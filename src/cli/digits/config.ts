@@ -7,6 +7,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as v from 'valibot';
 import { selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
+import { parseWith } from '../schema.ts';
 import type { CompareInput, FinetuneInput, SharedInput } from './settings.ts';
 
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
@@ -110,23 +111,6 @@ const checkRules = <C extends object>(config: C, rules: readonly Rule<C>[], wher
   return broken === undefined
     ? E.right(config)
     : fail('ConfigError', `${broken[2]}, without which '${broken[0]}' has no effect`, String(config[broken[0]]), where);
-};
-
-const parseWith = <A>(
-  schema: v.GenericSchema<unknown, A>,
-  keys: readonly string[],
-  input: unknown,
-  where: string,
-): Result<A> => {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    return fail('ConfigError', 'a mapping of keys to values', JSON.stringify(input) ?? 'nothing', where);
-  }
-  const unknown = Object.keys(input).find((key) => !keys.includes(key));
-  if (unknown !== undefined) return fail('ConfigError', `one of ${keys.join(', ')}`, `'${unknown}'`, where);
-  const parsed = v.safeParse(schema, input, { abortEarly: true });
-  if (parsed.success) return E.right(parsed.output);
-  const [issue] = parsed.issues;
-  return fail('ConfigError', issue.expected ?? issue.message, issue.received, `${where}: ${v.getDotPath(issue)}`);
 };
 
 /** The config of `paca finetune`, from what a file and the flags say together. */

@@ -1,0 +1,135 @@
+/** `paca bench gemm` and `paca bench step`: how fast products and training steps are here. */
+import * as E from 'fp-ts/lib/Either.js';
+import * as v from 'valibot';
+import type { AnyBackend } from '../../../backends/resolve.ts';
+import { fail, type Result } from '../../spec/errors.ts';
+import { type BackendChoice, openBackend } from '../backend.ts';
+import { type Command, type ExitCode, printJson, type World } from '../command.ts';
+import { parseWith } from '../schema.ts';
+import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
+import { renderTable } from '../show/table.ts';
+import { defaultSizes, type GemmReport, measureProducts, type ProductSize } from './gemm.ts';
+import { measureStep, type StepReport } from './step.ts';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const choice = { backend: v.optional(v.string()), threads: v.optional(count) };
+
+/** `512x512x512`: m, n and k. */
+const size = v.pipe(
+  v.string(),
+  v.check((text) => /^[1-9]\d*x[1-9]\d*x[1-9]\d*$/.test(text), 'MxNxK, as in 256x1408x512'),
+  v.transform((text): ProductSize => {
+    const [m = 0, n = 0, k = 0] = text.split('x').map(Number);
+    return { m, n, k };
+  }),
+);
+
+const gemmSchema = v.strictObject({
+  ...choice,
+  sizes: v.optional(v.array(size)),
+  /** The most for each product. */
+  seconds: v.optional(v.pipe(v.number(), v.gtValue(0)), 1),
+});
+const stepSchema = v.strictObject({
+  ...choice,
+  model: v.optional(v.picklist(['mlp']), 'mlp'),
+  method: v.optional(v.picklist(['full', 'paca']), 'full'),
+  rank: v.optional(count, 16),
+  batchSize: v.optional(count, 256),
+  width: v.optional(count, 512),
+  steps: v.optional(count, 40),
+});
+
+const keysOf = (schema: { readonly entries: object }): readonly string[] => Object.keys(schema.entries);
+
+const showProducts = ({ print, columns: width }: World, report: GemmReport): void => {
+  const { backend, threads, peakGflops, steadiness, results } = report;
+  print(`${backend}, ${threads} thread${threads === 1 ? '' : 's'}`);
+  print(peakGflops === null ? '\n' : `; peak of one core ${peakGflops.toFixed(1)} GFLOP/s\n`);
+  if (steadiness !== null && steadiness < 0.95) print('The machine was busy: these figures are void.\n');
+  const headers = ['product', 'layout', 'GFLOP/s', 'of the peak'];
+  const rows = results.map(({ m, n, k, layout, gflops, ofPeak }) => [
+    `${m}×${k} · ${k}×${n}`,
+    layout,
+    gflops.toFixed(1),
+    ofPeak === null ? '–' : formatPercent(ofPeak),
+  ]);
+  print(
+    `${renderTable(
+      headers.map((header) => ({ header })),
+      rows,
+      { width },
+    )}\n`,
+  );
+};
+
+const showStep = ({ print }: World, r: StepReport): void => {
+  const what = `${r.model} ${r.width}→${4 * r.width}→${r.width}, ${r.batchSize} rows, ${r.method}`;
+  print(`${r.backend}, ${r.threads} thread${r.threads === 1 ? '' : 's'}: ${what}`);
+  print(r.rank === null ? '\n' : ` of ${r.rank} columns\n`);
+  print(`${formatMs(r.msPerStep)} a step, ${formatCount(r.tokensPerSecond)} rows a second; `);
+  print(`${formatCount(r.trainable)} numbers train, ${formatBytes(r.residualBytes)} kept for the backward pass, `);
+  print(`peak memory ${formatBytes(r.peakBytes)}\n`);
+};
+
+/** Opens the backend, measures, shows. */
+const measuring = async <A>(
+  world: World,
+  json: boolean,
+  given: BackendChoice,
+  measure: (backend: AnyBackend) => A,
+  show: (world: World, report: A) => void,
+): Promise<Result<ExitCode>> => {
+  const backend = await openBackend(given);
+  if (E.isLeft(backend)) return backend;
+  const report = measure(backend.right);
+  await backend.right.dispose();
+  if (json) printJson(world, report);
+  else show(world, report);
+  return E.right(0);
+};
+
+const where = (action: string): string => `bench ${action}`;
+
+const actions: Readonly<Record<string, (world: World, json: boolean, flags: object) => Promise<Result<ExitCode>>>> = {
+  gemm: async (world, json, flags) => {
+    const input = parseWith(gemmSchema, keysOf(gemmSchema), flags, where('gemm'));
+    if (E.isLeft(input)) return input;
+    const { backend, threads, sizes = defaultSizes, seconds } = input.right;
+    const measure = (b: AnyBackend): GemmReport => measureProducts(b, sizes, seconds, world.clock);
+    return measuring(world, json, { backend, threads }, measure, showProducts);
+  },
+  step: async (world, json, flags) => {
+    const input = parseWith(stepSchema, keysOf(stepSchema), flags, where('step'));
+    if (E.isLeft(input)) return input;
+    const { backend, threads, ...settings } = input.right;
+    const { method, rank, width } = settings;
+    if (method !== 'paca' && 'rank' in flags) {
+      return fail('ConfigError', "--method paca, without which 'rank' has no effect", String(rank), where('step'));
+    }
+    if (method === 'paca' && rank > width) {
+      return fail('ConfigError', `a rank of at most ${width}`, String(rank), where('step'));
+    }
+    return measuring(world, json, { backend, threads }, (b) => measureStep(b, settings, world.clock), showStep);
+  },
+};
+
+export const bench: Command = {
+  summary: 'how fast matrix products and training steps are here',
+  usage:
+    "paca bench gemm [--sizes '[512x512x512, ...]'] [--seconds 1] [--backend NAME] [--threads N] [--json]\n" +
+    '       paca bench step [--method full|paca] [--rank 16] [--batch-size 256] [--width 512] [--steps 40]\n' +
+    '                       [--backend NAME] [--threads N] [--json]',
+  keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps'],
+  texts: ['backend', 'model', 'method'],
+  switches: ['json'],
+  run: async (world, { positionals, values }) => {
+    const [name = '', ...rest] = positionals;
+    if (rest.length > 0) return fail('ConfigError', 'one measurement', rest.join(' '), 'bench');
+    const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
+    const { json, ...flags } = values;
+    return action === undefined
+      ? fail('ConfigError', `one of ${Object.keys(actions).join(', ')}`, `'${name}'`, 'bench')
+      : action(world, json === true, flags);
+  },
+};

@@ -1,0 +1,119 @@
+/** `paca bench`: one document with the documented fields, on any backend; what has no effect is refused. */
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { call } from './program.ts';
+
+const positive = v.pipe(v.number(), v.gtValue(0));
+
+const gemmSchema = v.object({
+  backend: v.string(),
+  threads: positive,
+  peakGflops: v.nullable(positive),
+  steadiness: v.nullable(positive),
+  results: v.array(
+    v.object({
+      ...{ m: positive, n: positive, k: positive },
+      layout: v.picklist(['nn', 'nt', 'tn']),
+      gflops: positive,
+      ofPeak: v.nullable(positive),
+    }),
+  ),
+});
+
+const stepSchema = v.object({
+  backend: v.string(),
+  threads: positive,
+  model: v.literal('mlp'),
+  method: v.picklist(['full', 'paca']),
+  rank: v.nullable(positive),
+  msPerStep: positive,
+  tokensPerSecond: positive,
+  peakBytes: v.pipe(v.number(), v.gtValue(1e6)),
+  residualBytes: positive,
+  trainable: positive,
+});
+
+const reportOf = async <S extends v.GenericSchema>(
+  schema: S,
+  ...argv: readonly string[]
+): Promise<v.InferOutput<S>> => {
+  const { output, code, error } = await call(['bench', ...argv, '--json']);
+  expect({ code, error }).toEqual({ code: 0, error: null });
+  return v.parse(schema, JSON.parse(output));
+};
+
+describe('paca bench gemm', () => {
+  const sizes = ['gemm', '--sizes', '[33x17x9, 5x64x20]', '--threads', '1', '--seconds', '0.03'];
+
+  it('tells every size in every layout, beside the peak', async () => {
+    const report = await reportOf(gemmSchema, ...sizes, '--backend', 'wasm');
+    expect(report).toMatchObject({ backend: 'wasm', threads: 1 });
+    expect(report.results.map(({ m, n, k, layout }) => `${m}x${n}x${k} ${layout}`)).toEqual(
+      ['33x17x9', '5x64x20'].flatMap((size) => ['nn', 'nt', 'tn'].map((layout) => `${size} ${layout}`)),
+    );
+    for (const { gflops, ofPeak } of report.results) {
+      expect(ofPeak).toBeCloseTo(gflops / report.peakGflops!, 2);
+    }
+  });
+
+  it('runs on a backend without a peak', async () => {
+    const report = await reportOf(
+      gemmSchema,
+      'gemm',
+      '--sizes',
+      '[8x8x8]',
+      '--seconds',
+      '0.01',
+      '--backend',
+      'reference',
+    );
+    expect(report).toMatchObject({ backend: 'reference', peakGflops: null, steadiness: null });
+    expect(report.results.map(({ ofPeak }) => ofPeak)).toEqual([null, null, null]);
+  });
+
+  it('shows a table without --json', async () => {
+    const { output } = await call(['bench', ...sizes]);
+    expect(output).toMatch(/GFLOP\/s/);
+    expect(output).toContain('33×9 · 9×17');
+  });
+});
+
+describe('paca bench step', () => {
+  const tiny = ['step', '--batch-size', '3', '--width', '8', '--steps', '4'];
+
+  it('counts what trains and what is kept: all of x in full, r numbers a row by PaCA', async () => {
+    const full = await reportOf(stepSchema, ...tiny);
+    const paca = await reportOf(stepSchema, ...tiny, '--method', 'paca', '--rank', '2');
+    expect(full).toMatchObject({ method: 'full', rank: null, trainable: 2 * 8 * 32 + 32 + 8 });
+    expect(paca).toMatchObject({ method: 'paca', rank: 2, trainable: 2 * 32 + 2 * 8 });
+    const kept = (ofFirst: number, ofSecond: number): number => 4 * (3 * ofFirst + 3 * ofSecond + 3 /* mask */ + 3 * 8);
+    expect(full.residualBytes).toBe(kept(8, 32));
+    expect(paca.residualBytes).toBe(kept(2, 2));
+  });
+
+  it('says in words what it measured', async () => {
+    const { output } = await call(['bench', ...tiny, '--method', 'paca', '--rank', '2']);
+    expect(output).toMatch(/mlp 8→32→8, 3 rows, paca of 2 columns\n.*a step/);
+  });
+});
+
+describe('paca bench refuses', () => {
+  it.each([
+    [[], 'one of gemm, step'],
+    [['train'], "got 'train'"],
+    [['gemm', 'step'], 'one measurement'],
+    [['gemm', '--rank', '3'], "got 'rank'"],
+    [['gemm', '--sizes', '[3x3]'], 'expected MxNxK, as in 256x1408x512, got "3x3"'],
+    [['step', '--rank', '3'], "--method paca, without which 'rank' has no effect"],
+    [['step', '--method', 'paca', '--rank', '9', '--width', '8'], 'a rank of at most 8, got 9'],
+    [['step', '--method', 'lora'], '"full" | "paca"'],
+    [['step', '--model', 'llama'], '"mlp"'],
+    [['step', '--steps', '0'], 'steps'],
+    [['step', '--sizes', '[8x8x8]'], "got 'sizes'"],
+  ])('%j', async (argv, message) => {
+    const { error, output } = await call(['bench', ...argv]);
+    expect(output).toBe('');
+    expect(error?.tag).toBe('ConfigError');
+    expect(`expected ${error?.expected}, got ${error?.came} ${error?.where}`).toContain(message);
+  });
+});
