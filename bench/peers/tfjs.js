@@ -1,6 +1,6 @@
 /**
  * The work by TensorFlow.js on its wasm backend, one thread. Its transposed products run in a scalar loop and its own
- * gradients use them, which makes a step ten times slower; so the gradient is written by hand, with transposed copies
+ * gradients use them, which makes a step over ten times slower; so the gradient is written by hand, with transposed copies
  * and the plain product. Each weight lies in the layout that needs the fewest copies, frozen weights are transposed once,
  * and columns are summed by a product with ones, because `tf.sum` over rows transposes too. Adam by hand folds the
  * corrections of bias into two numbers. All of it is a little faster than `tf.train.adam` and the plain layout.
