@@ -7,7 +7,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
@@ -24,9 +24,16 @@ const program = 'dist/src/cli/main.js';
 /** @param {string} path */
 const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
+/** The peers of bench/peers, where they are installed, are not sources. @param {string} path */
+const isInstalled = (path) => path.split(sep).includes('node_modules');
+
 /** Every file below a folder. @param {string} dir @returns {string[]} */
 const filesBelow = (dir) =>
-  existsSync(dir) ? readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((name) => join(dir, name)) : [];
+  existsSync(dir)
+    ? readdirSync(dir, { recursive: true, encoding: 'utf8' })
+        .map((name) => join(dir, name))
+        .filter((path) => !isInstalled(path))
+    : [];
 
 /** Runs npm with its output on stderr, and ends this process if it fails. @param {string} why @param {string[]} args */
 const npm = (why, args) => {
