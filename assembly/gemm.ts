@@ -6,7 +6,9 @@
  * Row-major: A is `[m, k]` (`tn`: `[k, m]`), B is `[k, n]` (`nt`: `[n, k]`), C is `[m, n]`.
  */
 import { connect } from './connections';
-import { NARROW_COLUMNS, NARROW_ROWS, narrowTile, TILE_COLUMNS, TILE_ROWS, tile } from './gemm-tile';
+import {
+  NARROW_COLUMNS, NARROW_ROWS, narrowTile, TALL_ROWS, TILE_COLUMNS, TILE_ROWS, tallTile, tile,
+} from './gemm-tile';
 import { at } from './lanes';
 import { F32, PANEL_STRIDE, packB, sizeOf, turnA } from './pack';
 
@@ -16,7 +18,7 @@ export const NT = 1;
 export const TN = 2;
 
 /** A panel of B lies in the first cache, a block of A in the second, a block of B in the second or third. */
-const BLOCK_M = 64;
+const BLOCK_M = 96;
 const BLOCK_K = 256;
 const BLOCK_N = 1024;
 
@@ -71,6 +73,14 @@ function multiplyPanel(
 ): void {
   const inNarrow = columns <= NARROW_COLUMNS ? rows & ~(NARROW_ROWS - 1) : 0;
   for (let i = 0; i < rows; ) {
+    if (ASC_FEATURE_RELAXED_SIMD && columns == TILE_COLUMNS && rows - i >= TALL_ROWS) {
+      tallTile(depth, b, a, c, strideC, fresh, strideA, strideB);
+      tallTile(depth, at(b, NARROW_COLUMNS), a, at(c, NARROW_COLUMNS), strideC, fresh, strideA, strideB);
+      a += strideA * TALL_ROWS;
+      c += strideC * TALL_ROWS;
+      i += TALL_ROWS;
+      continue;
+    }
     const narrow = i < inNarrow;
     const height = narrow ? NARROW_ROWS : min(rows - i, TILE_ROWS);
     if (columns == NARROW_COLUMNS && narrow) narrowTile(depth, b, a, c, strideC, fresh, strideA, strideB);

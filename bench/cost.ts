@@ -3,10 +3,10 @@
  * attention costs as its tokens grow. In milliseconds.
  */
 import type { AnyBackend } from '../backends/resolve.ts';
+import { numbers } from '../src/cli/bench/numbers.ts';
 import { median } from '../src/cli/bench/statistics.ts';
 import { measureStep, type StepSettings } from '../src/cli/bench/step.ts';
-import type { HostTensor, Shape, Spec } from '../src/spec/tensor.ts';
-import { sizeOf } from '../src/spec/tensor.ts';
+import type { Spec } from '../src/spec/tensor.ts';
 
 /** One line of a plot. */
 export interface CostLine {
@@ -66,11 +66,6 @@ const ATTENTION = { heads: 8, groups: 2, width: 64 };
 const attentionLines = ({ kernels: k }: AnyBackend, lengths: readonly number[]): readonly CostLine[] => {
   const { heads, groups, width } = ATTENTION;
   const config = { scale: 1 / Math.sqrt(width), causal: true, window: null };
-  const numbers = (shape: Shape): HostTensor => ({
-    dtype: 'f32',
-    shape,
-    data: Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7919) % 2003) / 1001 - 1),
-  });
   const time = (run: () => unknown): number =>
     median(
       Array.from({ length: 5 }, () => {

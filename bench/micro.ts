@@ -4,8 +4,9 @@
  */
 import Benchmark from 'benchmark';
 import type { AnyBackend } from '../backends/resolve.ts';
+import { numbers } from '../src/cli/bench/numbers.ts';
 import type { Tree } from '../src/core/tree.ts';
-import { type HostTensor, type Shape, type Spec, sizeOf } from '../src/spec/tensor.ts';
+import { type HostTensor, type Spec, sizeOf } from '../src/spec/tensor.ts';
 
 export interface MicroResult {
   readonly kernel: string;
@@ -23,13 +24,6 @@ interface Kernel extends Pick<MicroResult, 'kernel' | 'size' | 'unit'> {
   readonly work: number;
   readonly run: () => Tree<Spec>;
 }
-
-/** Numbers of (−1, 1) from a fixed sequence. */
-const numbers = (shape: Shape): HostTensor => ({
-  dtype: 'f32',
-  shape,
-  data: Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7919) % 2003) / 1001 - 1),
-});
 
 const integers = (length: number, below: number): HostTensor => ({
   dtype: 'i32',

@@ -130,6 +130,7 @@ export {
   chain as chainTransforms,
   type Numbers,
   type OptimizerState,
+  type Release,
   type Transform,
 } from './optim/transform.ts';
 export { checkIndices, checkRank } from './select/indices.ts';

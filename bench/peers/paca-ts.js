@@ -32,11 +32,14 @@ const treatments = {
 const step = async (method) => {
   const treatment = treatments[method];
   if (treatment === undefined) throw new Error(`no method ${method}`);
-  const weights = Object.fromEntries(
-    [0, 1].flatMap((i) => [
-      [`layers.${i}.weight`, tensor(weight(i))],
-      [`layers.${i}.bias`, tensor(bias(i))],
-    ]),
+  const weights = Object.create(
+    null,
+    Object.fromEntries(
+      [0, 1].flatMap((i) => [
+        [`layers.${i}.weight`, { get: () => tensor(weight(i)) }],
+        [`layers.${i}.bias`, { get: () => tensor(bias(i)) }],
+      ]),
+    ),
   );
   const problem = {
     kernels: k,
@@ -46,7 +49,7 @@ const step = async (method) => {
     seed: 1,
   };
   const batch = [{ inputs: onDevice(inputs()), targets: onDevice(targets()), count: ROWS * WIDTHS[2] }];
-  let state = initialState(problem);
+  let state = initialState(problem, { donate: true });
   return async () => {
     const [next, metrics] = k.scope(() => trainStep(problem, state, batch, { donate: true }));
     state = next;

@@ -49,13 +49,16 @@ export const adamw = <T extends Spec>(k: Kernels<T>, config: AdamwConfig<T>): Tr
       const zeros = (): Tree<T> => mapTree(params, (p) => k.full(p.shape, 0));
       return { tensors: { m: zeros(), v: zeros() }, numbers: [0, 1, 1] };
     },
-    update: (gradients, { tensors, numbers }, params) => {
+    update: (gradients, { tensors, numbers }, params, release) => {
       const { m, v } = tensors as { readonly m: Tree<T>; readonly v: Tree<T> };
       const [step, power1, power2] = numbers as Counters;
       const c = coefficients([step, power1, power2]);
-      const steps = zipLeaves([gradients, m, v, params, decayTarget ?? params], ([g, m, v, p, target]) =>
-        k.adamw.update(g as T, { m: m as T, v: v as T }, p as T, decayTarget && (target as T), c),
-      );
+      const steps = zipLeaves([gradients, m, v, params, decayTarget ?? params], ([g, m, v, p, target]) => {
+        const next = k.adamw.update(g as T, { m: m as T, v: v as T }, p as T, decayTarget && (target as T), c);
+        release?.(m as T);
+        release?.(v as T);
+        return next;
+      });
       return [
         withLeaves(
           gradients,

@@ -10,7 +10,7 @@ import { stateless, type Transform } from './transform.ts';
 /** ‖g‖₂ over all leaves, a scalar: each leaf's squares in the lane order, then the leaves in the tree's order. */
 export const globalNorm = <T extends Spec>(k: Kernels<T>, gradients: Tree<T>): T =>
   k.scope(() => {
-    const squares = leaves(gradients).map((g) => k.sumLast(k.reshape(k.mul(g, g), [-1])));
+    const squares = leaves(gradients).map((g) => k.scope(() => k.sumLast(k.reshape(k.mul(g, g), [-1]))));
     return k.sqrt(squares.reduce((sum, square) => k.add(sum, square), k.full([], 0)));
   });
 

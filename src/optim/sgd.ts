@@ -49,8 +49,12 @@ export const addWeightDecay = <T extends Spec>(
 /** The velocity u ← μ·u + g, from 0. */
 const accumulate = <T extends Spec>(k: Kernels<T>, momentum: number, nesterov: boolean): Transform<T> => ({
   init: (params) => ({ tensors: mapTree(params, (p) => k.full(p.shape, 0)), numbers: [] }),
-  update: (gradients, state: OptimizerState<T>): readonly [Tree<T>, OptimizerState<T>] => {
-    const velocity = zipTrees([state.tensors, gradients], (u, g) => k.add(k.mul(u as T, momentum), g as T));
+  update: (gradients, state: OptimizerState<T>, _, release): readonly [Tree<T>, OptimizerState<T>] => {
+    const velocity = zipTrees([state.tensors, gradients], (u, g) => {
+      const next = k.add(k.mul(u as T, momentum), g as T);
+      release?.(u as T);
+      return next;
+    });
     const ahead = nesterov
       ? zipTrees([gradients, velocity], (g, u) => k.add(g as T, k.mul(u as T, momentum)))
       : velocity;

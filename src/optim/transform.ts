@@ -18,12 +18,17 @@ export interface OptimizerState<T> {
   readonly numbers: Numbers;
 }
 
+/** Told of each tensor of an old state once it has been read for the last time, so that its memory can go at once. */
+export type Release<T> = (tensor: T) => void;
+
 export interface Transform<T> {
   readonly init: (params: Tree<T>) => OptimizerState<T>;
+  /** `release`: the caller gives the state up. A transform that never calls it only costs memory. */
   readonly update: (
     gradients: Tree<T>,
     state: OptimizerState<T>,
     params: Tree<T>,
+    release?: Release<T>,
   ) => readonly [deltas: Tree<T>, state: OptimizerState<T>];
   /** The tensors of the state for parameters of these specs, known before anything runs. */
   readonly stateSpec: (params: Tree<Spec>) => Tree<Spec>;
@@ -57,12 +62,12 @@ export const chain = <T>(...steps: readonly Transform<T>[]): Transform<T> => ({
     const states = steps.map((s) => s.init(params));
     return { tensors: states.map((s) => s.tensors), numbers: states.map((s) => s.numbers) };
   },
-  update: (gradients, state, params) => {
+  update: (gradients, state, params, release) => {
     const tensors = state.tensors as readonly Tree<T>[];
     const numbers = state.numbers as readonly Numbers[];
     let deltas = gradients;
     const states = steps.map((s, i) => {
-      const [next, after] = s.update(deltas, { tensors: tensors[i] ?? {}, numbers: numbers[i] ?? [] }, params);
+      const [next, after] = s.update(deltas, { tensors: tensors[i] ?? {}, numbers: numbers[i] ?? [] }, params, release);
       deltas = next;
       return after;
     });
@@ -71,6 +76,15 @@ export const chain = <T>(...steps: readonly Transform<T>[]): Transform<T> => ({
   stateSpec: (params) => steps.map((s) => s.stateSpec(params)),
 });
 
-/** θ + Δθ, leaf by leaf. */
-export const applyDeltas = <T extends Spec>(k: Kernels<T>, params: Tree<T>, deltas: Tree<T>): Tree<T> =>
-  zipTrees([params, deltas], (p, d) => k.add(p as T, d as T));
+/** θ + Δθ, leaf by leaf; each old θ is released once it was read. */
+export const applyDeltas = <T extends Spec>(
+  k: Kernels<T>,
+  params: Tree<T>,
+  deltas: Tree<T>,
+  release?: Release<T>,
+): Tree<T> =>
+  zipTrees([params, deltas], (p, d) => {
+    const next = k.add(p as T, d as T);
+    release?.(p as T);
+    return next;
+  });

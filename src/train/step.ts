@@ -9,11 +9,11 @@
 import type { Kernels } from '../core/fused.ts';
 import { andThen } from '../core/layer.ts';
 import { rngFromSeed, splitRng } from '../core/rng.ts';
-import { mapTree, overlay, type Tree, zipTrees } from '../core/tree.ts';
+import { leaves, mapTree, overlay, type Tree, zipTrees } from '../core/tree.ts';
 import type { Loss, Targets } from '../layers/losses.ts';
 import { evaluate, type Mode, type Model } from '../models/model.ts';
 import { globalNorm } from '../optim/clip.ts';
-import { applyDeltas, type OptimizerState, type Transform } from '../optim/transform.ts';
+import { applyDeltas, type OptimizerState, type Release, type Transform } from '../optim/transform.ts';
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 
@@ -58,10 +58,17 @@ export interface StepOptions {
 export const trainableOf = <T extends Spec, R>({ model }: Problem<T, R>, params: Tree<T>): Tree<T> =>
   model.layer(evaluate).trainable(params);
 
-/** Step 0. What trains is copied, so that the model's own parameters outlive a donated state and can begin another run. */
-export const initialState = <T extends Spec, R>(problem: Problem<T, R>): TrainState<T> => {
+/**
+ * Step 0. What trains is copied, so that the model's own parameters outlive a donated state and can begin another run;
+ * with `donate` they are given to this run instead, and cannot.
+ */
+export const initialState = <T extends Spec, R>(
+  problem: Problem<T, R>,
+  { donate = false }: StepOptions = {},
+): TrainState<T> => {
   const { kernels: k, model, optimizer } = problem;
-  const trained = mapTree(trainableOf(problem, model.params), (p) => k.cast(p, p.dtype));
+  const own = trainableOf(problem, model.params);
+  const trained = donate ? own : mapTree(own, (p) => k.cast(p, p.dtype));
   return { params: overlay(model.params, trained), optimizer: optimizer.init(trained), step: 0 };
 };
 
@@ -106,7 +113,8 @@ const accumulate = <T extends Spec, R>(
 };
 
 /**
- * The next state and the metrics of this step. Law: with `donate` the bits are the same.
+ * The next state and the metrics of this step. Law: with `donate` the bits are the same. Memory: what an old state holds
+ * is given up tensor by tensor, each as soon as its successor exists.
  */
 export const trainStep = <T extends Spec, R>(
   problem: Problem<T, R>,
@@ -116,15 +124,26 @@ export const trainStep = <T extends Spec, R>(
 ): readonly [TrainState<T>, Metrics<T>] => {
   const { kernels: k, optimizer } = problem;
   const before = trainableOf(problem, state.params);
+  const released = new Set<T>();
+  const giveUp: Release<T> = (tensor) => {
+    released.add(tensor);
+    k.donate(tensor);
+  };
+  const release = donate ? giveUp : undefined;
   const next = k.scope((): readonly [TrainState<T>, Metrics<T>] => {
     const [loss, gradient] = accumulate(problem, state, batch);
-    const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before);
-    const params = overlay(state.params, applyDeltas(k, before, deltas));
+    const gradientNorm = globalNorm(k, gradient);
+    const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before, release);
+    const trained = applyDeltas(k, before, deltas, release);
+    const params = overlay(state.params, trained);
     return [
       { params, optimizer: optimizerState, step: state.step + 1 },
-      { loss, gradientNorm: globalNorm(k, gradient) },
+      { loss, gradientNorm },
     ];
   });
-  if (donate) k.donate([before, state.optimizer.tensors]);
+  if (donate) {
+    const held = new Set([...released, ...leaves(next[0].optimizer.tensors)]);
+    k.donate(leaves(state.optimizer.tensors).filter((tensor) => !held.has(tensor)));
+  }
   return next;
 };

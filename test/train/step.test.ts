@@ -5,14 +5,18 @@ import { type ReferenceTensor, referenceF32 } from '../../backends/reference/bac
 import { resolveBackend } from '../../backends/resolve.ts';
 import { andThen } from '../../src/core/layer.ts';
 import { rngFromSeed, splitRng } from '../../src/core/rng.ts';
-import { leaves } from '../../src/core/tree.ts';
+import { leaves, mapTree, type Tree } from '../../src/core/tree.ts';
 import { mlp } from '../../src/models/mlp.ts';
 import { globalNorm } from '../../src/optim/clip.ts';
 import { sgd } from '../../src/optim/sgd.ts';
+import type { Transform } from '../../src/optim/transform.ts';
 import { orThrow } from '../../src/spec/errors.ts';
+import { bytesOf, type Spec } from '../../src/spec/tensor.ts';
 import { toDevice } from '../../src/train/host-batch.ts';
 import { initialState, trainableOf, trainStep } from '../../src/train/step.ts';
 import { batchAt, batchOf, full, hostTree, paca, problemOf, snapshot, tinyMlp } from './tiny.ts';
+
+const bytesOfAll = (tree: Tree<Spec>): number => leaves(tree).reduce((sum, leaf) => sum + bytesOf(leaf), 0);
 
 describe('trainStep', () => {
   it.each([
@@ -46,6 +50,64 @@ describe('trainStep', () => {
     expect(() => trainStep(problem, before, batch)).toThrow(/donated/);
     expect(() => trainStep(problem, after, batch)).not.toThrow();
     for (const leaf of leaves(trainableOf(problem, before.params))) expect(() => k.neg(leaf)).toThrow(/donated/);
+  });
+
+  it('gives a donated state up tensor by tensor, so that two states are never held at once', () => {
+    const k = referenceF32().kernels;
+    const architecture = mlp({ widths: [64, 64, 64, 64, 64, 3], activation: 'tanh' });
+    const problem = problemOf(k, architecture, full);
+    const batch = [toDevice(k, batchOf('one', 1, architecture))];
+    const peakOf = (donate: boolean): number => {
+      const state = initialState(problem, { donate: false });
+      k.resetPeak();
+      const before = k.memory().live;
+      const [next] = k.scope(() => trainStep(problem, state, batch, { donate }));
+      const peak = k.memory().peak - before;
+      k.donate([trainableOf(problem, next.params), next.optimizer.tensors]);
+      if (!donate) k.donate([trainableOf(problem, state.params), state.optimizer.tensors]);
+      return peak;
+    };
+    const [kept, donated] = [peakOf(false), peakOf(true)];
+    const trained = bytesOfAll(trainableOf(problem, problem.model.params));
+    const tensor = 64 * 64 * 4;
+    // Gradients and deltas, and the temporaries of one tensor. Undonated, the parts of the next state are there as well.
+    expect(donated).toBeLessThan(2 * trained + 16 * tensor);
+    expect(kept).toBeGreaterThan(donated + trained);
+  });
+
+  it("takes the model's own parameters where they are given up, and leaves them else", () => {
+    const k = referenceF32().kernels;
+    const problem = problemOf(k, tinyMlp, full);
+    const live = k.memory().live;
+    const copied = initialState(problem);
+    const own = bytesOfAll(trainableOf(problem, problem.model.params));
+    expect(k.memory().live - live).toBe(3 * own);
+    k.donate([trainableOf(problem, copied.params), copied.optimizer.tensors]);
+    const taken = initialState(problem, { donate: true });
+    expect(k.memory().live - live).toBe(2 * own);
+    trainStep(problem, taken, [toDevice(k, batchOf('one', 2))], { donate: true });
+    expect(() => initialState(problem)).toThrow(/donated/);
+  });
+
+  it('keeps what a transform hands on in its next state, and frees what it forgot to release', () => {
+    const k = referenceF32().kernels;
+    const forgetful: Transform<ReferenceTensor> = {
+      init: (params) => ({
+        tensors: { constant: k.full([5], 1), copy: mapTree(params, (p) => k.neg(p)) },
+        numbers: [],
+      }),
+      update: (gradients, { tensors, numbers }) => {
+        const { constant } = tensors as { constant: ReferenceTensor };
+        return [gradients, { tensors: { constant, copy: mapTree(gradients, (g) => k.neg(g)) }, numbers }];
+      },
+      stateSpec: (params) => params,
+    };
+    const problem = problemOf(k, tinyMlp, paca, forgetful);
+    const batch = [toDevice(k, batchOf('one', 2))];
+    let state = initialState(problem);
+    const live = k.memory().live;
+    for (let step = 0; step < 3; step++) state = k.scope(() => trainStep(problem, state, batch, { donate: true })[0]);
+    expect(k.memory().live).toBe(live);
   });
 
   it('keeps no memory but the state, over many steps', () => {

@@ -5,7 +5,7 @@
  */
 import type { AnyBackend } from '../../../backends/resolve.ts';
 import type { Layout } from '../../core/ops.ts';
-import type { HostTensor } from '../../spec/tensor.ts';
+import { numbers } from './numbers.ts';
 import { median, round } from './statistics.ts';
 
 /** C is m × n, its sums have k terms. */
@@ -28,7 +28,10 @@ export interface GemmReport {
   readonly threads: number;
   /** The best of one core over the whole run. */
   readonly peakGflops: number | null;
-  /** The median reading of the peak as a share of the best: below 0.95 the machine was busy, and the figures are void. */
+  /**
+   * The best reading of the peak beside a product as a share of the best of all, for the product where it is lowest:
+   * below 0.95 the machine was busy there, and the figures are void.
+   */
   readonly steadiness: number | null;
   readonly results: readonly ProductSpeed[];
 }
@@ -50,13 +53,6 @@ const WARM_UP = 3;
 
 /** Floating-point operations of one timing: some milliseconds on a fast backend. */
 const WORK = 2e8;
-
-/** Numbers of [0, 1) from a fixed sequence. */
-const numbers = (shape: readonly [number, number]): HostTensor => ({
-  dtype: 'f32',
-  shape,
-  data: Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => ((i * 7919) % 1009) / 1009),
-});
 
 const shapesOf = (
   { m, n, k }: ProductSize,
@@ -114,13 +110,13 @@ export const measureProducts = (
   const measured = sizes.flatMap((size) =>
     layouts.map((layout) => ({ size, layout, readings: measure(backend, size, layout, seconds, clock) })),
   );
-  const peaks = measured.flatMap(({ readings }) => readings.peaks);
+  const peaks = measured.flatMap(({ readings }) => (readings.peaks.length > 0 ? [Math.max(...readings.peaks)] : []));
   const peak = peaks.length > 0 ? Math.max(...peaks) : null;
   return {
     backend: name,
     threads,
     peakGflops: peak === null ? null : round(peak, 2),
-    steadiness: peak === null ? null : round(median(peaks) / peak, 3),
+    steadiness: peak === null ? null : round(Math.min(...peaks) / peak, 3),
     results: measured.map(({ size, layout, readings }) => {
       const speed = median(readings.speeds);
       return {

@@ -5,17 +5,18 @@
  */
 import process from 'node:process';
 import type { AnyBackend } from '../../../backends/resolve.ts';
-import { normals, permutation, rngFromSeed, splitRng } from '../../core/rng.ts';
+import { permutation, rngFromSeed, splitRng } from '../../core/rng.ts';
 import { meanSquaredError } from '../../layers/losses.ts';
 import type { Treatment } from '../../methods/adapt.ts';
 import { columnView, type Site } from '../../methods/operation.ts';
 import { mlp } from '../../models/mlp.ts';
-import { buildModel, initialWeights } from '../../models/model.ts';
+import { buildModel, type Weights } from '../../models/model.ts';
 import { adamw } from '../../optim/adamw.ts';
 import { orThrow } from '../../spec/errors.ts';
-import type { HostTensor, Spec } from '../../spec/tensor.ts';
+import type { Spec } from '../../spec/tensor.ts';
 import { account, trainableCount } from '../../train/account.ts';
 import { initialState, type Problem, trainStep } from '../../train/step.ts';
+import { numbers } from './numbers.ts';
 import { median, round } from './statistics.ts';
 
 export interface StepSettings {
@@ -47,11 +48,19 @@ export interface StepReport extends Omit<StepSettings, 'rank'> {
 const WARM_UP = 5;
 const KIBIBYTE = 1024;
 
-const drawn = (name: string, rows: number, width: number): HostTensor => ({
-  dtype: 'f32',
-  shape: [rows, width],
-  data: Float32Array.from(normals(splitRng(rngFromSeed(1), name), rows * width)[0]),
-});
+/** Weights of about the size 1/√fan-in, each made when it is read, so that they are not all held at once. */
+const weightsOf = (widths: readonly number[]): Weights => {
+  const entries = widths.slice(1).flatMap((out, i) => {
+    const fanIn = widths[i] as number;
+    const bound = 1 / Math.sqrt(fanIn);
+    const shapes = { weight: [out, fanIn], bias: [out] };
+    return Object.entries(shapes).map(([name, shape]) => [
+      `layers.${i}.${name}`,
+      { get: () => numbers(shape, bound), enumerable: true },
+    ]);
+  });
+  return Object.defineProperties({}, Object.fromEntries(entries));
+};
 
 const treatmentOf =
   ({ method, rank }: StepSettings) =>
@@ -63,11 +72,11 @@ const treatmentOf =
 
 const problemOf = (k: AnyBackend['kernels'], settings: StepSettings): Problem<Spec, unknown> => {
   const { width } = settings;
-  const architecture = mlp({ widths: [width, 4 * width, width], activation: 'relu' });
-  const weights = initialWeights(architecture, rngFromSeed(1));
+  const widths = [width, 4 * width, width];
+  const architecture = mlp({ widths, activation: 'relu' });
   return {
     kernels: k,
-    model: orThrow(buildModel(k, architecture, weights, treatmentOf(settings))),
+    model: orThrow(buildModel(k, architecture, weightsOf(widths), treatmentOf(settings))),
     loss: meanSquaredError(k) as Problem<Spec, unknown>['loss'],
     optimizer: adamw(k, { learningRate: 1e-3 }),
     seed: 1,
@@ -82,14 +91,14 @@ export const measureStep = (
   const { batchSize, width, method, rank, steps } = settings;
   const problem = problemOf(k, settings);
   const batch = {
-    inputs: k.fromHost(drawn('x', batchSize, width)),
-    targets: k.fromHost(drawn('y', batchSize, width)),
+    inputs: k.fromHost(numbers([batchSize, width])),
+    targets: k.fromHost(numbers([batchSize, width], 0.5)),
     count: batchSize * width,
   };
   const residualBytes = account(problem, batch.inputs).residual;
   const trainable = trainableCount(problem);
   const times: number[] = [];
-  let state = initialState(problem);
+  let state = initialState(problem, { donate: true });
   for (let step = -WARM_UP; step < steps; step++) {
     const start = clock();
     state = k.scope(() => trainStep(problem, state, [batch], { donate: true })[0]);

@@ -40,12 +40,13 @@ export interface AdamwKernels<T> {
 }
 
 export const adamw = <T extends Spec>(o: Ops<T>): AdamwKernels<T> => ({
-  update: (gradient, moments, parameter, target, c) => {
-    const m = o.add(o.mul(moments.m, c.beta1), o.mul(gradient, 1 - c.beta1));
-    const v = o.add(o.mul(moments.v, c.beta2), o.mul(o.mul(gradient, gradient), 1 - c.beta2));
-    const direction = o.div(o.div(m, c.correction1), o.add(o.sqrt(o.div(v, c.correction2)), c.epsilon));
-    const distance = target === null ? parameter : o.sub(parameter, target);
-    const total = c.decay === 0 ? direction : o.add(direction, o.mul(distance, c.decay));
-    return [o.mul(total, -c.learningRate), { m, v }];
-  },
+  update: (gradient, moments, parameter, target, c) =>
+    o.scope(() => {
+      const m = o.add(o.mul(moments.m, c.beta1), o.mul(gradient, 1 - c.beta1));
+      const v = o.add(o.mul(moments.v, c.beta2), o.mul(o.mul(gradient, gradient), 1 - c.beta2));
+      const direction = o.div(o.div(m, c.correction1), o.add(o.sqrt(o.div(v, c.correction2)), c.epsilon));
+      const distance = target === null ? parameter : o.sub(parameter, target);
+      const total = c.decay === 0 ? direction : o.add(direction, o.mul(distance, c.decay));
+      return [o.mul(total, -c.learningRate), { m, v }];
+    }),
 });
