@@ -98,19 +98,18 @@ export {
 } from './methods/paca.ts';
 export { type HostLora, type HostPaca, pacaToLora } from './methods/paca-to-lora.ts';
 export { type ModulePattern, matchTargets, type Targets } from './methods/targets.ts';
-export { type CnnConfig, cnn } from './models/cnn.ts';
-export { type MlpConfig, mlp } from './models/mlp.ts';
 export {
   type Architecture,
-  buildModel,
   evaluate,
   initialWeights,
   type Mode,
-  type Model,
   type Step,
   sitesOf,
   type Weights,
-} from './models/model.ts';
+} from './models/architecture.ts';
+export { type CnnConfig, cnn } from './models/cnn.ts';
+export { type MlpConfig, mlp } from './models/mlp.ts';
+export { buildModel, type Model } from './models/model.ts';
 export { type ActivationName, activation, dropoutStep, site } from './models/steps.ts';
 export { type AdamwConfig, adamw } from './optim/adamw.ts';
 export { clipByGlobalNorm, globalNorm } from './optim/clip.ts';

@@ -1,57 +1,103 @@
 /**
- * Named layers one after the other: {@link andThen} over a list, with one flat record of parameters, gradients and
- * residuals in place of nested pairs. Law: `chain([a, b, c])` has the bits of `andThen(andThen(a, b), c)`.
+ * Layers over one flat record: parameters, gradients and residuals by name, in place of nested pairs. Layers that name
+ * the same parameters share them, and their gradients add up in the order of the layers.
+ *
+ * Laws: `chain([a, b, c])` has the bits of `andThen(andThen(a, b), c)`; `both(f, g)` has those of `fork(f, g)`.
  */
 import * as E from 'fp-ts/lib/Either.js';
-import { type AnyLayer, andThen } from './layer.ts';
-import type { Scope } from './ops.ts';
-import type { SlotTree, Tree } from './tree.ts';
+import type { Spec } from '../spec/tensor.ts';
+import { type AnyLayer, andThen, fork, type Layer } from './layer.ts';
+import type { Ops } from './ops.ts';
+import { type SlotTree, type Tree, zipTrees } from './tree.ts';
 
 type Entries<T> = { readonly [name: string]: Tree<T> };
-
-export const chain = <T>(o: Scope, steps: readonly (readonly [name: string, layer: AnyLayer<T>])[]): AnyLayer<T> =>
-  steps.map(([name, layer]) => named(name, layer)).reduce((before, next) => joined(o, before, next), empty<T>());
 
 const at = <A>(entries: Tree<A>, name: string): Tree<A> =>
   (entries as { readonly [name: string]: Tree<A> })[name] ?? {};
 
-/** The layer that finds its parameters and its residual under a name. */
-const named = <T>(name: string, layer: AnyLayer<T>): AnyLayer<T> => ({
+/** The layer that keeps its residual under `name`, and finds its parameters there too, or under `params`. */
+export const named = <T>(name: string, layer: AnyLayer<T>, params: string = name): AnyLayer<T> => ({
   forward: (p, x) => {
-    const [y, residual] = layer.forward(at(p, name), x);
+    const [y, residual] = layer.forward(at(p, params), x);
     return [y, { [name]: residual }];
   },
   backward: (p, r, dy) => {
-    const [g, dx] = layer.backward(at(p, name), at(r, name), dy);
-    return [{ [name]: g }, dx];
+    const [g, dx] = layer.backward(at(p, params), at(r, name), dy);
+    return [{ [params]: g }, dx];
   },
-  gradient: (p, r, dy) => ({ [name]: layer.gradient(at(p, name), at(r, name), dy) }),
-  trainable: (p) => ({ [name]: layer.trainable(at(p, name)) }),
+  gradient: (p, r, dy) => ({ [params]: layer.gradient(at(p, params), at(r, name), dy) }),
+  trainable: (p) => ({ [params]: layer.trainable(at(p, params)) }),
   output: layer.output,
   residual: (x) => ({ [name]: layer.residual(x) }),
 });
 
-/** `andThen` on named layers: both read the same records, and what they give is one record. */
-const joined = <T>(o: Scope, f: AnyLayer<T>, g: AnyLayer<T>): AnyLayer<T> => {
-  const pair = andThen(o, f, g);
-  const merge = <A>([a, b]: readonly [Tree<A>, Tree<A>]): Tree<A> => ({ ...(a as Entries<A>), ...(b as Entries<A>) });
-  return {
-    forward: (p, x) => {
-      const [y, residuals] = pair.forward([p, p], x);
-      return [y, merge(residuals)];
-    },
-    backward: (p, r, dy) => {
-      const [gradients, dx] = pair.backward([p, p], [r, r], dy);
-      return [merge(gradients), dx];
-    },
-    gradient: (p, r, dy) => merge(pair.gradient([p, p], [r, r], dy)),
-    trainable: (p) => merge(pair.trainable([p, p])),
-    output: pair.output,
-    residual: (x) => merge(pair.residual(x) as readonly [SlotTree, SlotTree]),
-  };
+/** Two records as one. A name in both is one residual kept twice, or one set of parameters read twice. */
+const merged = <A>(first: Tree<A>, second: Tree<A>): Tree<A> => ({
+  ...(first as Entries<A>),
+  ...(second as Entries<A>),
+});
+
+/** The gradients of two layers: of shared parameters the sum, the first layer's first. */
+const summed = <T extends Spec>(o: Ops<T>, first: Tree<T>, second: Tree<T>): Tree<T> => {
+  const [a, b] = [first as Entries<T>, second as Entries<T>];
+  const shared = Object.keys(a).filter((name) => Object.hasOwn(b, name));
+  const sums = shared.map((name) => [
+    name,
+    zipTrees([a[name] as Tree<T>, b[name] as Tree<T>], (x, y) => o.add(x as T, y as T)),
+  ]);
+  return { ...a, ...b, ...Object.fromEntries(sums) };
 };
 
-/** Does nothing: the unit of the chain. */
+/** A layer over a pair of parameters, each the whole record, as a layer over the record. */
+const overRecord = <T extends Spec, Y>(
+  o: Ops<T>,
+  pair: Layer<readonly [Tree<T>, Tree<T>], readonly [Tree<T>, Tree<T>], T, Y, readonly [Tree<T>, Tree<T>]>,
+): AnyLayer<T> => {
+  const layer: Layer<Tree<T>, Tree<T>, T, Y, Tree<T>> = {
+    forward: (p, x) => {
+      const [y, [r, s]] = pair.forward([p, p], x);
+      return [y, merged(r, s)];
+    },
+    backward: (p, r, dy) => {
+      const [[a, b], dx] = pair.backward([p, p], [r, r], dy);
+      return [summed(o, a, b), dx];
+    },
+    gradient: (p, r, dy) => {
+      const [a, b] = pair.gradient([p, p], [r, r], dy);
+      return summed(o, a, b);
+    },
+    trainable: (p) => {
+      const [a, b] = pair.trainable([p, p]);
+      return merged(a, b);
+    },
+    output: pair.output,
+    residual: (x) => {
+      const [r, s] = pair.residual(x) as readonly [SlotTree, SlotTree];
+      return merged(r, s);
+    },
+  };
+  return layer as unknown as AnyLayer<T>;
+};
+
+/** Layers over one record, one after the other. */
+export const sequence = <T extends Spec>(o: Ops<T>, layers: readonly AnyLayer<T>[]): AnyLayer<T> =>
+  layers.reduce((before, next) => overRecord(o, andThen(o, before, next)), empty<T>());
+
+/** Named layers one after the other. */
+export const chain = <T extends Spec>(
+  o: Ops<T>,
+  steps: readonly (readonly [name: string, layer: AnyLayer<T>])[],
+): AnyLayer<T> =>
+  sequence(
+    o,
+    steps.map(([name, layer]) => named(name, layer)),
+  );
+
+/** One input, two outputs, over one record; the output is the pair. */
+export const both = <T extends Spec>(o: Ops<T>, f: AnyLayer<T>, g: AnyLayer<T>): AnyLayer<T> =>
+  overRecord(o, fork(o, f, g));
+
+/** Does nothing: the unit of the sequence. */
 const empty = <T>(): AnyLayer<T> => ({
   forward: (_, x) => [x, {}],
   backward: (_, __, dy) => [{}, dy],

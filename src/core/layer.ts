@@ -162,3 +162,6 @@ export type AnyLayer<T> = Layer<Tree<T>, Tree<T>, T, T, Tree<T>>;
 
 /** The one place where a layer's types are forgotten: function parameters do not widen, so this is a cast. */
 export const anyLayer = <T, P, G, R>(layer: Layer<P, G, T, T, R>): AnyLayer<T> => layer as unknown as AnyLayer<T>;
+
+/** The same for a layer that takes several tensors. */
+export const anyInput = <T, P, G, X, R>(layer: Layer<P, G, X, T, R>): AnyLayer<T> => layer as unknown as AnyLayer<T>;

@@ -4,6 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
+import { flatten } from '../core/derived/shapes.ts';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
 import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
@@ -28,28 +29,33 @@ const scalar =
       E.map((s) => fresh(theSlot(s), name, [])),
     );
 
-/** Softmax cross-entropy of logits `[n, classes]`. Keeps the probabilities. */
-export const crossEntropy = <T extends Spec>({
-  crossEntropy: kernel,
-}: Kernels<T>): Loss<T, { readonly probabilities: T }> => ({
-  forward: ({ targets, denominator }, logits) => {
-    const [loss, probabilities] = kernel.forward(logits, targets, denominator);
-    return [loss, { probabilities }];
-  },
-  backward: ({ targets, denominator }, { probabilities }, dLoss) => [
-    none,
-    kernel.backward(probabilities, targets, denominator, dLoss),
-  ],
-  ...untrained,
-  output: scalar(
-    (x) => checkInput(x, 'float logits [n, classes]', 'crossEntropy', (s) => isFloat(s) && s.shape.length === 2),
-    'crossEntropy',
-  ),
-  residual: (x) => {
-    const s = theSlot(x);
-    return { probabilities: fresh(s, 'probabilities', s.shape) };
-  },
-});
+/**
+ * Softmax cross-entropy of logits `[…, classes]`, with as many targets as there are rows. Keeps the probabilities.
+ */
+export const crossEntropy = <T extends Spec>(k: Kernels<T>): Loss<T, { readonly probabilities: T }> => {
+  const rows = (x: T): T => k.reshape(x, [-1, x.shape.at(-1) ?? 0]);
+  return {
+    forward: ({ targets, denominator }, logits) =>
+      k.scope(() => {
+        const [loss, probabilities] = k.crossEntropy.forward(rows(logits), flatten(k, targets), denominator);
+        return [loss, { probabilities: k.reshape(probabilities, logits.shape) }];
+      }),
+    backward: ({ targets, denominator }, { probabilities }, dLoss) =>
+      k.scope(() => {
+        const dx = k.crossEntropy.backward(rows(probabilities), flatten(k, targets), denominator, dLoss);
+        return [none, k.reshape(dx, probabilities.shape)];
+      }),
+    ...untrained,
+    output: scalar(
+      (x) => checkInput(x, 'float logits [..., classes]', 'crossEntropy', (s) => isFloat(s) && s.shape.length > 1),
+      'crossEntropy',
+    ),
+    residual: (x) => {
+      const s = theSlot(x);
+      return { probabilities: fresh(s, 'probabilities', s.shape) };
+    },
+  };
+};
 
 /** Squared error of y of any shape. Keeps the difference. */
 export const meanSquaredError = <T extends Spec>({

@@ -44,8 +44,8 @@ export const ropeFrequencies = (width: number, theta: number): readonly number[]
   Array.from({ length: width / 2 }, (_, i) => elementary64.pow(theta, (-2 * i) / width));
 
 /**
- * The tables for positions 0 … count − 1: angles position·frequency, their cos and sin computed in f64 and rounded once
- * to f32.
+ * The tables for positions 0 … count − 1: angles position·frequency, their cos and sin, times a factor, computed in f64
+ * and rounded once to f32.
  *
  * @example
  * ```ts
@@ -56,12 +56,17 @@ export const ropeFrequencies = (width: number, theta: number): readonly number[]
  * sin.data[2]; // => 0.8414709568023682
  * ```
  */
-export const ropeTables = (count: number, frequencies: readonly number[]): RopeTables<HostTensorOf<'f32'>> => {
+export const ropeTables = (
+  count: number,
+  frequencies: readonly number[],
+  factor = 1,
+): RopeTables<HostTensorOf<'f32'>> => {
   const table = (f: (angle: number) => number): HostTensorOf<'f32'> => ({
     dtype: 'f32',
     shape: [count, frequencies.length],
-    data: Float32Array.from({ length: count * frequencies.length }, (_, i) =>
-      f(Math.floor(i / frequencies.length) * frequencies[i % frequencies.length]!),
+    data: Float32Array.from(
+      { length: count * frequencies.length },
+      (_, i) => factor * f(Math.floor(i / frequencies.length) * frequencies[i % frequencies.length]!),
     ),
   });
   return { cos: table(elementary64.cos), sin: table(elementary64.sin) };

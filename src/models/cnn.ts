@@ -6,7 +6,7 @@ import { anyLayer } from '../core/layer.ts';
 import { convolution } from '../layers/conv2d.ts';
 import { averagePool, maxPool, pooling } from '../layers/pooling.ts';
 import { flatten } from '../layers/reshape.ts';
-import type { Architecture, Step } from './model.ts';
+import type { Architecture, Step } from './architecture.ts';
 import { activation, site } from './steps.ts';
 
 export interface CnnConfig {
@@ -44,5 +44,5 @@ export const cnn = ({ size, channels: [first, second], classes }: CnnConfig): Ar
     { kind: 'fixed', name: 'flatten', make: (k) => anyLayer(flatten(k, [second, quarter, quarter])) },
     site('head', { kind: 'linear', config: { in: second * quarter * quarter, out: classes } }),
   ];
-  return { name: 'cnn', input: [1, size, size], steps, head: 'head' };
+  return { name: 'cnn', input: [1, size, size], inputType: 'float', steps, head: 'head' };
 };

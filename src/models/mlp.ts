@@ -1,5 +1,5 @@
 /** A multilayer perceptron: linear maps with an activation between them, and dropout if asked for. */
-import type { Architecture, Step } from './model.ts';
+import type { Architecture, Step } from './architecture.ts';
 import { type ActivationName, activation, dropoutStep, site } from './steps.ts';
 
 export interface MlpConfig {
@@ -19,5 +19,5 @@ export const mlp = ({ widths, activation: name, dropout: rate = 0 }: MlpConfig):
       ? [map]
       : [map, activation(name, `activations.${i}`), ...(rate > 0 ? [dropoutStep(rate, `dropouts.${i}`)] : [])];
   });
-  return { name: 'mlp', input: widths.slice(0, 1), steps, head: `layers.${last}` };
+  return { name: 'mlp', input: widths.slice(0, 1), inputType: 'float', steps, head: `layers.${last}` };
 };

@@ -1,25 +1,31 @@
 /**
- * A model before it has weights: its adaptable places, how to draw fresh weights, and how to build it from modules.
- * Models are generic over methods: they ask for the module of each place and put the modules together.
+ * An architecture with weights and methods put into it: one layer over one record of parameters.
+ *
+ * Law: what lies before the first trained place keeps nothing, for no backward pass reaches it.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import { chain } from '../core/chain.ts';
+import { both, named, sequence } from '../core/chain.ts';
+import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
-import { type AnyLayer, anyLayer, frozenFront } from '../core/layer.ts';
-import { type Rng, splitRng, uniforms } from '../core/rng.ts';
-import { hasLeaves, type Tree } from '../core/tree.ts';
-import { adapt, type Treatment } from '../methods/adapt.ts';
-import { type Module, type Site, weightShape } from '../methods/operation.ts';
+import { type AnyLayer, anyLayer, frozenFront, recompute, residualAdd } from '../core/layer.ts';
+import { hasLeaves, mapTree, type Tree } from '../core/tree.ts';
+import { adapt, type HostAffine, type Treatment } from '../methods/adapt.ts';
+import type { Module, Site } from '../methods/operation.ts';
 import { fail, type Result } from '../spec/errors.ts';
-import { type HostTensor, type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
-
-/** Named host tensors: `layers.0.weight`, `layers.0.bias`. */
-export type Weights = Readonly<Record<string, HostTensor>>;
-
-/** What the forward pass is for: dropout acts in training alone, with a random state for each step. */
-export type Mode = { readonly kind: 'evaluate' } | { readonly kind: 'train'; readonly rng: Rng };
-export const evaluate: Mode = { kind: 'evaluate' };
+import { type HostTensor, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
+import {
+  type Architecture,
+  evaluate,
+  type LeafStep,
+  leafSteps,
+  type Mode,
+  type PlainStep,
+  type SiteStep,
+  type Step,
+  tensorsOf,
+  type Weights,
+} from './architecture.ts';
 
 /** A model over a backend. The layer depends on the mode, the parameters do not. */
 export interface Model<T> {
@@ -27,61 +33,171 @@ export interface Model<T> {
   readonly params: Tree<T>;
 }
 
-/** One step of a model: a place that has weights and is adapted, or a fixed layer. */
-export type Step =
-  | { readonly kind: 'site'; readonly site: Site; readonly bias: boolean }
-  | {
-      readonly kind: 'fixed';
-      readonly name: string;
-      readonly make: <T extends Spec>(k: Kernels<T>, mode: Mode) => AnyLayer<T> | null;
-    };
-
-export interface Architecture {
+/** A leaf with its parameters, ready to be put into the model. */
+export interface Built<T> {
+  /** The layer's place in the record of residuals, and where its parameters lie. */
   readonly name: string;
-  /** One example, without the batch axis. */
-  readonly input: Shape;
-  readonly steps: readonly Step[];
-  /** The path of the output head, which `all-linear` leaves out. */
-  readonly head: string;
+  readonly at: string;
+  readonly params: Tree<T>;
+  readonly layer: (mode: Mode) => AnyLayer<T> | null;
 }
 
-export const sitesOf = (architecture: Architecture): readonly Site[] =>
-  architecture.steps.flatMap((step) => (step.kind === 'site' ? [step.site] : []));
+type Entries<T> = Readonly<Record<string, Built<T>>>;
 
-/** Kaiming-uniform weights and biases, U(−1/√fan_in, 1/√fan_in), as PyTorch's linear and convolution begin. */
-export const initialWeights = (architecture: Architecture, rng: Rng): Weights => {
-  const draw = (name: string, shape: Shape, fanIn: number): readonly [string, HostTensor] => {
-    const bound = 1 / Math.sqrt(fanIn);
-    const [u] = uniforms(splitRng(rng, name), sizeOf(shape));
-    return [name, { dtype: 'f32', shape, data: Float32Array.from(u, (x) => (2 * x - 1) * bound) }];
-  };
-  return Object.fromEntries(
-    architecture.steps.flatMap((step) => {
-      if (step.kind === 'fixed') return [];
-      const { path, operation } = step.site;
-      const shape = weightShape(operation);
-      const fanIn = sizeOf(shape.slice(1));
-      const weight = draw(`${path}.weight`, shape, fanIn);
-      return step.bias ? [weight, draw(`${path}.bias`, [operation.config.out], fanIn)] : [weight];
+const nameOf = (step: LeafStep): string => {
+  if (step.kind === 'site') return step.site.path;
+  return step.kind === 'plain' ? step.path : step.name;
+};
+
+const take = (weights: Weights, step: LeafStep): Result<Readonly<Record<string, HostTensor>>> =>
+  pipe(
+    tensorsOf(step),
+    E.traverseArray(([name, shape]): Result<readonly [string, HostTensor]> => {
+      const tensor = weights[name];
+      if (tensor === undefined) return fail('ConfigError', `a tensor ${name}`, 'none', 'weights');
+      if (!sameShape(tensor.shape, shape)) {
+        return fail('ShapeError', `shape [${shape.join(', ')}]`, showSpec(tensor), name);
+      }
+      return E.right([name.slice(name.lastIndexOf('.') + 1), tensor]);
     }),
+    E.map(Object.fromEntries),
+  );
+
+const buildSite = <T extends Spec>(
+  k: Kernels<T>,
+  { site }: SiteStep,
+  weights: Readonly<Record<string, HostTensor>>,
+  treatment: Treatment,
+): Result<Built<T>> =>
+  pipe(
+    adapt(k, site, weights as unknown as HostAffine, treatment),
+    E.map(({ layer, params }: Module<T>) => ({ name: site.path, at: site.path, params, layer: () => layer })),
+  );
+
+/** Norms and embeddings are computed with in the float type where they train, an embedding's rows also as stored. */
+const buildPlain = <T extends Spec>(
+  k: Kernels<T>,
+  step: PlainStep,
+  weights: Readonly<Record<string, HostTensor>>,
+  trains: boolean,
+): Built<T> => ({
+  name: step.path,
+  at: step.tiedTo ?? step.path,
+  params: mapTree(weights, (tensor) =>
+    trains || tensor.shape.length === 1 ? k.scope(() => widen(k, k.fromHost(tensor))) : k.fromHost(tensor),
+  ),
+  layer: (mode) => step.make(k, trains, mode),
+});
+
+/** One leaf with its weights. Errors: missing or misshapen tensors, and whatever {@link adapt} refuses. */
+export const buildLeaf = <T extends Spec>(
+  k: Kernels<T>,
+  step: LeafStep,
+  weights: Weights,
+  treatmentOf: (site: Site) => Treatment,
+  trains: (path: string) => boolean,
+): Result<Built<T>> => {
+  if (step.kind === 'fixed') {
+    const { name, reads = name, make } = step;
+    return E.right({ name, at: reads, params: {}, layer: (mode) => make(k, mode) });
+  }
+  return pipe(
+    take(weights, step),
+    E.chain((found) =>
+      step.kind === 'site'
+        ? buildSite(k, step, found, treatmentOf(step.site))
+        : E.right(buildPlain(k, step, found, trains(step.tiedTo ?? step.path))),
+    ),
   );
 };
 
-const moduleAt = <T extends Spec>(
+/** Steps one after the other; `front`: nothing before them trains, so nobody asks for their input gradient. */
+const assemble = <T extends Spec>(
   k: Kernels<T>,
-  { site, bias }: Step & { kind: 'site' },
-  weights: Weights,
-  treatment: Treatment,
-): Result<Module<T>> => {
-  const weight = weights[`${site.path}.weight`];
-  const offset = bias ? weights[`${site.path}.bias`] : undefined;
-  if (weight === undefined) return fail('ConfigError', `a tensor ${site.path}.weight`, 'none', 'weights');
-  if (bias && offset === undefined) return fail('ConfigError', `a tensor ${site.path}.bias`, 'none', 'weights');
-  return adapt(k, site, { weight, ...(offset && { bias: offset }) }, treatment);
+  steps: readonly Step[],
+  built: Entries<T>,
+  mode: Mode,
+  front: boolean,
+): AnyLayer<T> => {
+  const paramsOf = (step: Step): Tree<T> =>
+    Object.fromEntries(leafSteps([step]).map((leaf) => [built[nameOf(leaf)]!.at, built[nameOf(leaf)]!.params]));
+  const layers: AnyLayer<T>[] = [];
+  let isFront = front;
+  for (const step of steps) {
+    const layer = layerOf(k, step, built, mode, isFront);
+    if (layer === null) continue;
+    const trains = hasLeaves(layer.trainable(paramsOf(step)));
+    layers.push(isFront && !trains && step !== steps.at(-1) ? anyLayer(frozenFront(layer)) : layer);
+    isFront &&= !trains;
+  }
+  return sequence(k, layers);
+};
+
+const layerOf = <T extends Spec>(
+  k: Kernels<T>,
+  step: Step,
+  built: Entries<T>,
+  mode: Mode,
+  front: boolean,
+): AnyLayer<T> | null => {
+  const inner = (steps: readonly Step[]): AnyLayer<T> => assemble(k, steps, built, mode, front);
+  switch (step.kind) {
+    case 'residual':
+      return anyLayer(residualAdd(k, inner(step.steps)));
+    case 'fork':
+      return both(k, inner(step.first), inner(step.second));
+    case 'recompute': {
+      const layer = inner(step.steps);
+      return mode.kind === 'decode' ? layer : keptAs(step.name, recompute(k, layer));
+    }
+    default: {
+      const { name, at, layer: make } = built[nameOf(step)]!;
+      const layer = make(mode);
+      return layer === null ? null : named(name, layer, at);
+    }
+  }
+};
+
+/** A layer over the whole record whose residual, one tensor, is kept under a name. */
+const keptAs = <T>(name: string, layer: ReturnType<typeof recompute<Tree<T>, Tree<T>, T, T, Tree<T>>>): AnyLayer<T> => {
+  const residualOf = (r: Tree<T>): T => (r as Readonly<Record<string, T>>)[name]!;
+  return {
+    ...layer,
+    forward: (p, x) => {
+      const [y, residual] = layer.forward(p, x);
+      return [y, { [name]: residual }];
+    },
+    backward: (p, r, dy) => layer.backward(p, residualOf(r), dy),
+    gradient: (p, r, dy) => layer.gradient(p, residualOf(r), dy),
+    residual: (x) => ({ [name]: layer.residual(x) }),
+  };
+};
+
+/** The model from its leaves. Errors: layers that do not fit each other. */
+export const assembleModel = <T extends Spec>(
+  k: Kernels<T>,
+  { steps, input, inputType, constants = {} }: Architecture,
+  leaves: readonly Built<T>[],
+): Result<Model<T>> => {
+  const built = Object.fromEntries(leaves.map((leaf) => [leaf.name, leaf]));
+  const owned = leaves.filter(({ params }) => hasLeaves(params));
+  const model: Model<T> = {
+    layer: (mode) => assemble(k, steps, built, mode, true),
+    params: {
+      ...mapTree<HostTensor, T>(constants, k.fromHost),
+      ...Object.fromEntries(owned.map(({ at, params }) => [at, params])),
+    },
+  };
+  const dtype = inputType === 'i32' ? 'i32' : k.float;
+  return pipe(
+    model.layer(evaluate).output({ dtype, shape: [1, ...input], slot: 'x', scope: 'x' }),
+    E.map(() => model),
+  );
 };
 
 /**
  * Puts weights and methods into an architecture. Checks every shape once, here, so that the hot path need not.
+ * `trains`: whether the weights of a norm or an embedding train; by default none does.
  * Errors: missing or misshapen weights, whatever {@link adapt} refuses, layers that do not fit each other.
  */
 export const buildModel = <T extends Spec>(
@@ -89,47 +205,10 @@ export const buildModel = <T extends Spec>(
   architecture: Architecture,
   weights: Weights,
   treatmentOf: (site: Site) => Treatment,
+  trains: (path: string) => boolean = () => false,
 ): Result<Model<T>> =>
   pipe(
-    architecture.steps,
-    E.traverseArray(
-      (step): Result<readonly [Step, Module<T> | null]> =>
-        step.kind === 'fixed'
-          ? E.right([step, null])
-          : pipe(
-              moduleAt(k, step, weights, treatmentOf(step.site)),
-              E.map((module) => [step, module] as const),
-            ),
-    ),
-    E.map((built) => assemble(k, built)),
-    E.chain((model) =>
-      pipe(
-        model.layer(evaluate).output({ dtype: k.float, shape: [1, ...architecture.input], slot: 'x', scope: 'x' }),
-        E.map(() => model),
-      ),
-    ),
+    leafSteps(architecture.steps),
+    E.traverseArray((step) => buildLeaf(k, step, weights, treatmentOf, trains)),
+    E.chain((leaves) => assembleModel(k, architecture, leaves)),
   );
-
-/** How many of the first steps train nothing; all but the last at the most. */
-const frontLength = <T>(built: readonly (readonly [Step, Module<T> | null])[]): number => {
-  const first = built.findIndex(([, module]) => module !== null && hasLeaves(module.layer.trainable(module.params)));
-  return first < 0 ? 0 : first;
-};
-
-const assemble = <T extends Spec>(k: Kernels<T>, built: readonly (readonly [Step, Module<T> | null])[]): Model<T> => ({
-  layer: (mode) =>
-    chain(
-      k,
-      built.flatMap(([step, module], i): readonly (readonly [string, AnyLayer<T>])[] => {
-        const layer = step.kind === 'site' ? (module?.layer ?? null) : step.make(k, mode);
-        const name = step.kind === 'site' ? step.site.path : step.name;
-        if (layer === null) return [];
-        return [[name, i < frontLength(built) ? anyLayer(frozenFront(layer)) : layer]];
-      }),
-    ),
-  params: Object.fromEntries(
-    built.flatMap(([step, module]) =>
-      step.kind === 'site' && module !== null ? [[step.site.path, module.params]] : [],
-    ),
-  ),
-});

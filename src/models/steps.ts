@@ -6,7 +6,7 @@ import { gelu, relu, silu, tanh } from '../layers/activations.ts';
 import { dropout } from '../layers/dropout.ts';
 import type { Operation } from '../methods/operation.ts';
 import type { Spec } from '../spec/tensor.ts';
-import type { Step } from './model.ts';
+import type { Step } from './architecture.ts';
 
 export type ActivationName = 'relu' | 'gelu' | 'silu' | 'tanh';
 

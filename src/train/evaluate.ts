@@ -2,7 +2,8 @@
 import type { Kernels } from '../core/fused.ts';
 import type { Tree } from '../core/tree.ts';
 import type { Loss } from '../layers/losses.ts';
-import { evaluate as evaluateMode, type Model } from '../models/model.ts';
+import { evaluate as evaluateMode } from '../models/architecture.ts';
+import type { Model } from '../models/model.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { type HostBatch, toDevice } from './host-batch.ts';
 

@@ -8,7 +8,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { theSlot } from '../core/tree.ts';
 import type { Store } from '../io/store.ts';
-import { evaluate } from '../models/model.ts';
+import { evaluate } from '../models/architecture.ts';
 import type { PacaError, Result } from '../spec/errors.ts';
 import { inputSlot, type Spec } from '../spec/tensor.ts';
 import { breathe, LONGEST_BREATH } from './breathe.ts';

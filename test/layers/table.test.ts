@@ -7,6 +7,7 @@ const root = new URL('../../src/', import.meta.url);
 
 /** Exported functions that are no layer of their own: checks, geometries, parts. A new export is one or the other. */
 const helpers: ReadonlySet<string> = new Set([
+  'anyInput',
   'anyLayer',
   'activeConnections',
   'conv2dOutput',
@@ -17,10 +18,12 @@ const helpers: ReadonlySet<string> = new Set([
   'imageSize',
   'keepingNothing',
   'linearOutput',
+  'named',
   'pooling',
   'ropeFrequencies',
   'ropeTables',
   'rowStatistic',
+  'sequence', // what `chain` is made of
   'trained',
 ]);
 

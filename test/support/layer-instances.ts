@@ -1,5 +1,5 @@
 /** Layers at random parameters and inputs, ready to be put on any backend. */
-import { chain } from '../../src/core/chain.ts';
+import { both, chain, named } from '../../src/core/chain.ts';
 import type { Kernels } from '../../src/core/fused.ts';
 import type { Point, TreeLayer } from '../../src/core/laws.ts';
 import { type AnyLayer, andThen, anyLayer, fork, recompute, residualAdd } from '../../src/core/layer.ts';
@@ -169,6 +169,16 @@ export const forkInstance = (pair: Pair, seed: number): Instance => {
     ...f,
     layer: (k) => asTree(fork(k, tensorLayer(f.layer(k)), tensorLayer(g.layer(k)))),
     params: (k) => [f.params(k), g.params(k)],
+  };
+};
+
+/** Two linear maps over one record; the second reads the parameters of the first. */
+export const bothInstance = (pair: Pair, seed: number): Instance => {
+  const { f } = parts(pair, seed);
+  return {
+    ...f,
+    layer: (k) => asTree(both(k, named('f', tensorLayer(f.layer(k))), named('again', tensorLayer(f.layer(k)), 'f'))),
+    params: (k) => ({ f: f.params(k) }),
   };
 };
 

@@ -5,7 +5,7 @@ import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends
 import { andThen } from '../../src/core/layer.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
 import { crossEntropy, type Loss } from '../../src/layers/losses.ts';
-import { initialWeights, sitesOf } from '../../src/models/model.ts';
+import { initialWeights, sitesOf } from '../../src/models/architecture.ts';
 import { type ColumnStatistics, findSelector, type Selector, selectors } from '../../src/select/selector.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import { toDevice } from '../../src/train/host-batch.ts';

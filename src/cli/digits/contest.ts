@@ -1,7 +1,7 @@
 /** The rows of a comparison: every method from the same base, measured alike. */
 import * as E from 'fp-ts/lib/Either.js';
 import { leafPaths } from '../../core/tree.ts';
-import type { Weights } from '../../models/model.ts';
+import type { Weights } from '../../models/architecture.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import { defect } from '../../spec/errors.ts';
 import { bytesOf, type Slot, type Spec } from '../../spec/tensor.ts';

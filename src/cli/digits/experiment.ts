@@ -15,16 +15,10 @@ import type { Treatment } from '../../methods/adapt.ts';
 import { decayTarget } from '../../methods/decay.ts';
 import type { Site } from '../../methods/operation.ts';
 import { matchTargets } from '../../methods/targets.ts';
+import { type Architecture, initialWeights, sitesOf, type Weights } from '../../models/architecture.ts';
 import { cnn } from '../../models/cnn.ts';
 import { mlp } from '../../models/mlp.ts';
-import {
-  type Architecture,
-  buildModel,
-  initialWeights,
-  type Model,
-  sitesOf,
-  type Weights,
-} from '../../models/model.ts';
+import { buildModel, type Model } from '../../models/model.ts';
 import { adamw } from '../../optim/adamw.ts';
 import { clipByGlobalNorm } from '../../optim/clip.ts';
 import { constant, cosine, linear, type Schedule, warmUp } from '../../optim/schedule.ts';

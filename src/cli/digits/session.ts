@@ -4,7 +4,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Store } from '../../io/store.ts';
-import type { Weights } from '../../models/model.ts';
+import type { Weights } from '../../models/architecture.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { resume, type TrainEvent, train } from '../../train/loop.ts';
