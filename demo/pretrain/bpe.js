@@ -24,8 +24,7 @@ if (!Number.isInteger(size) || size < 258 || size > 65536) throw new Error(`--si
 const learned = train(readFileSync(join(work, 'train.txt'), 'utf8').split('\f'), size);
 mkdirSync(values.out, { recursive: true });
 /** @param {string} name @param {object} content */
-const write = (name, content) =>
-  writeFileSync(join(values.out, name), `${JSON.stringify(content, null, 2)}\n`);
+const write = (name, content) => writeFileSync(join(values.out, name), `${JSON.stringify(content, null, 2)}\n`);
 write('tokenizer.json', toJson(learned));
 write('tokenizer_config.json', config);
 write('special_tokens_map.json', specialTokens);

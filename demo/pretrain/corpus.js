@@ -71,7 +71,8 @@ const chapters = (lines) => {
 };
 
 /** The pieces of a document that end with a sentence and have at least the wanted length; all together are the document. @param {string} text */
-const chunks = (text) => text.match(new RegExp(`[^]{${chunkLength},}?(?:[.?!]["')\\]]*\\s|$)|[^]+$`, 'g')) ?? [];
+const chunks = (text) =>
+  text.match(new RegExp(`[\\s\\S]{${chunkLength},}?(?:[.?!]["')\\]]*\\s|$)|[\\s\\S]+$`, 'g')) ?? [];
 
 /**
  * Every twentieth chunk of all documents is for validation; runs of the others are for training.

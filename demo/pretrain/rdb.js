@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync, inflateSync } from 'node:zlib';
 
-/** @typedef {null | string | number[] | string[] | Value[] | { [name: string]: Value }} Value */
+/** @typedef {null | string | unknown[] | { [name: string]: unknown }} Value a list holds values in turn */
 
 const types = { symbol: 1, pairs: 2, chars: 9, logical: 10, integer: 13, real: 14, string: 16, list: 19 };
 const marks = { nil: 254, reference: 255 };
@@ -73,7 +73,7 @@ const unserialise = (bytes) => {
       : Object.fromEntries(attributes.names.map((name, i) => [name, content[i] ?? null]));
   };
 
-  /** @param {number} type @returns {number[] | string[] | Value[]} */
+  /** @param {number} type @returns {unknown[]} */
   const elements = (type) => {
     if (type === types.logical || type === types.integer) return vector(integer);
     if (type === types.real) return vector(real);
@@ -84,7 +84,8 @@ const unserialise = (bytes) => {
 
   const version = integer();
   at += 8; // the versions of R that wrote it and that can read it
-  if (version === 3) text(integer()); // the native encoding
+  if (version === 3)
+    text(integer()); // the native encoding
   else if (version !== 2) throw new Error(`version ${version} of R's serialisation is not one that this reader knows`);
   return item();
 };
@@ -103,7 +104,8 @@ export const readTexts = (base) => {
   /** @param {[number, number]} place */
   const object = ([start, length]) => {
     const value = unserialise(inflateSync(database.subarray(start + 4, start + length)));
-    if (!Array.isArray(value) || !value.every((line) => typeof line === 'string')) throw new Error('not a vector of text');
+    if (!Array.isArray(value) || !value.every((line) => typeof line === 'string'))
+      throw new Error('not a vector of text');
     return /** @type {string[]} */ (value);
   };
   return Object.fromEntries(Object.entries(index.variables).map(([name, place]) => [name, object(place)]));

@@ -63,7 +63,8 @@ const mergeIn = (tokens, pair, merged) => {
 /** How often each pre-token occurs. @param {Iterable<string>} texts @returns {Map<string, number>} */
 const countPreTokens = (texts) => {
   const counts = new Map();
-  for (const text of texts) for (const token of text.match(split) ?? []) counts.set(token, (counts.get(token) ?? 0) + 1);
+  for (const text of texts)
+    for (const token of text.match(split) ?? []) counts.set(token, (counts.get(token) ?? 0) + 1);
   return counts;
 };
 
