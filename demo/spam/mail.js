@@ -138,7 +138,7 @@ const masked = (text) =>
 export const readMail = (raw) => {
   const text = visible(parse(raw.replace(/\r\n?/g, '\n')));
   const foreign = (text.match(/[^\n\t -~]/g) ?? []).length / Math.max(1, text.length);
-  const line = masked(ascii(text))
+  const line = masked(ascii(text).replace(/\s+/g, ' '))
     .replace(/([^\w\s])\1{3,}/g, '$1$1$1')
     .replace(/(URL|EMAIL|PHONE)(\s+\1)+/g, '$1')
     .replace(/\s+/g, ' ')
