@@ -3,9 +3,10 @@
  *
  * A document is tokenised **whole**, as it will be read, and only then cut: a prefix is tokenised by itself, and the
  * tokens that both have in common from the start are the prefix's. Tokenising the pieces apart and joining them would give
- * tokens that no text has (a space of its own at the start of an answer); this cannot. A token that spans a boundary belongs to
- * the piece behind it, as it does where a model goes on writing; samples with such a token are counted in `straddled`.
- * Where prompts end in a space, that is nearly all of them, and prompts at inference will not look like those in training.
+ * tokens that no text has (a space of its own at the start of an answer); this cannot. Where the two differ, mostly at a token
+ * that spans the boundary, the tokens from there on belong to the piece behind, as they do where a model goes on writing;
+ * samples with such a boundary are counted in `straddled`. Where prompts end in a space, that is nearly all of them, and
+ * prompts at inference will not look like those in training.
  *
  * Around a document that is no chat stand the BOS, if the tokenizer puts one there, and the EOS, which trains. A chat
  * template writes its own, so nothing is added to a chat.
@@ -45,7 +46,7 @@ export interface SequenceReport {
   readonly truncated: number;
   /** Samples left out, as no token of them trains: their prompt alone fills `maxLength`, or nobody answers. */
   readonly droppedEmpty: number;
-  /** Samples in which a token spans a boundary between prompt and answer. */
+  /** Samples with a boundary up to which the text alone has other tokens than as part of the whole. */
   readonly straddled: number;
   /** Tokens of all sequences, and those of them that train. */
   readonly tokens: number;

@@ -84,6 +84,12 @@ const isId = (value: unknown): value is number => Number.isSafeInteger(value) &&
 const isAddedToken = (token: unknown): boolean =>
   isObject(token) && isId(token.id) && typeof token.content === 'string' && token.content !== '';
 
+/** The library takes an unknown kind for one that it knows; old files name none. */
+const kinds: readonly unknown[] = ['BPE', 'WordPiece', 'Unigram', undefined];
+
+const checkKind = ({ type }: Fields): Result<null> =>
+  kinds.includes(type) ? E.right(null) : wrong('BPE, WordPiece or Unigram', type, `${vocabularyFile}: model.type`);
+
 /** Ids of a vocabulary that maps tokens to them; lists (Unigram) number themselves. */
 const checkVocabulary = (model: Fields): Result<null> => {
   const where = `${vocabularyFile}: model.vocab`;
@@ -112,6 +118,7 @@ const checkedVocabulary = (value: unknown): Result<Fields> =>
     E.Do,
     E.bind('file', () => objectIn(value, vocabularyFile)),
     E.bind('model', ({ file }) => objectIn(file.model, `${vocabularyFile}: model`)),
+    E.chainFirst(({ model }) => checkKind(model)),
     E.chainFirst(({ model }) => checkVocabulary(model)),
     E.bind('added', ({ file }) => checkAddedTokens(file.added_tokens)),
     E.map(({ file, added }) => ({
