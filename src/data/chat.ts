@@ -23,7 +23,7 @@ import type { Tokenizer } from './tokenizer.ts';
 export interface ChatOptions {
   /** Variables that the template knows by name: `enable_thinking`, `date_string`, … */
   readonly variables?: Readonly<Record<string, unknown>>;
-  /** What templates that ask for today are told, as `YYYY-MM-DD`. By default {@link defaultDate}. */
+  /** What templates that ask for today are told, as `YYYY-MM-DD`. By default 2024-07-26. */
   readonly date?: string;
 }
 
@@ -34,7 +34,7 @@ export type RenderChat = (
 ) => Result<string>;
 
 /** The day that LLaMA 3's template names where it is told none. */
-export const defaultDate = '2024-07-26';
+const defaultDate = '2024-07-26';
 
 type Program = Template['parsed'];
 

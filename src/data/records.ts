@@ -43,7 +43,7 @@ interface Provenance {
   /** `FILE:LINE`. */
   readonly where: string;
   /** The other fields of the record, for evaluation. */
-  readonly aside: Fields;
+  readonly aside: Readonly<Record<string, unknown>>;
 }
 
 export interface PlainSample extends Provenance {

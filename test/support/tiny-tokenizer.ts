@@ -63,6 +63,8 @@ const splitters: Readonly<Record<'gpt2' | 'llama3', unknown>> = {
   },
 };
 
+const verbatim = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+
 export interface TinyOptions {
   readonly bos?: boolean;
   readonly splitter?: 'gpt2' | 'llama3';
@@ -71,7 +73,9 @@ export interface TinyOptions {
 /** `tokenizer.json`. With `bos`, its post-processor opens every text with `<|begin|>`. */
 export const tokenizerFile = ({ bos = false, splitter = 'gpt2' }: TinyOptions = {}): Record<string, unknown> => ({
   version: '1.0',
-  added_tokens: specials.map((content) => ({ id: idOf(content), content, special: true, normalized: false })),
+  truncation: null,
+  padding: null,
+  added_tokens: specials.map((content) => ({ id: idOf(content), content, ...verbatim })),
   normalizer: null,
   pre_tokenizer: splitters[splitter],
   post_processor: bos
