@@ -7,9 +7,9 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { decodeSafetensors, encodeSafetensors } from '../../io/safetensors.ts';
 import type { Store } from '../../io/store.ts';
-import { parseStrictJson } from '../../io/strict-json.ts';
 import type { Weights } from '../../models/architecture.ts';
 import { fail, type Result } from '../../spec/errors.ts';
+import { parseStrictJson } from '../../spec/strict-json.ts';
 import { CHECKPOINT, type TrainEvent } from '../../train/loop.ts';
 import type { Settings } from './settings.ts';
 

@@ -6,7 +6,7 @@
  * than `maxDepth`; otherwise `left`. It takes time and memory linear in the text.
  */
 import * as E from 'fp-ts/lib/Either.js';
-import { fail, type Result } from '../spec/errors.ts';
+import { fail, type Result } from './errors.ts';
 
 /** Brackets that may be open at once. */
 export const maxDepth: number = 64;
