@@ -11,11 +11,20 @@ import { resume, type TrainEvent, train } from '../../train/loop.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import type { TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
+import { outcomeOf } from '../run/outcome.ts';
+import {
+  ADAPTER,
+  appendEvent,
+  CURVE,
+  loggable,
+  readBase,
+  readEvents,
+  rewindEvents,
+  writeBase,
+} from '../run/run-folder.ts';
 import { progressReader } from '../show/progress-reader.ts';
 import { lineChart } from '../show/svg.ts';
 import { type Experiment, evaluateOn, finiteEvaluation, type Prepared, prepare, pretrain } from './experiment.ts';
-import { outcomeOf } from './result.ts';
-import { ADAPTER, appendEvent, CURVE, loggable, readBase, readEvents, rewindEvents, writeBase } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 
 /** Everything that the run needs, once its input was found good and its folder claimed. */
@@ -148,7 +157,7 @@ const finish = (session: Session, prepared: Prepared<Spec>, state: TrainState<Sp
       const on = await evaluateOn(experiment, prepared.model, state.params, experiment.task.target.test);
       return finiteEvaluation(on, 'the evaluation on the test digits');
     }),
-    TE.bind('outcome', () => TE.fromTask(() => outcomeOf(experiment.kernels, prepared, state.params, settings))),
+    TE.bind('outcome', () => TE.fromTask(() => outcomeOf(prepared.problem, prepared.adapted, state.params, settings))),
     TE.chainFirst(
       ({ outcome }) =>
         () =>
@@ -162,7 +171,7 @@ const finish = (session: Session, prepared: Prepared<Spec>, state: TrainState<Sp
     ),
     TE.map(({ worth: { loss, accuracy }, outcome: { digest } }): RunResult => {
       const adapter = resolve(folder, ADAPTER);
-      const selection = prepared.selected?.cost ?? null;
+      const selection = prepared.adapted.cost;
       return { run: folder, steps: state.step, loss, metric: { accuracy }, adapter, selection, digest };
     }),
   );
