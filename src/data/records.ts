@@ -234,12 +234,9 @@ const readLine = (line: string, choose: Choose, where: string): Result<Sample> =
 export const sampleFromLine = (line: string, format: RecordFormat | 'auto', where: string): Result<Sample> =>
   readLine(line, format === 'auto' ? detect : () => E.right(format), where);
 
-/** The lines of a file without byte order mark, without the CR of CRLF, without blank lines at the end. */
+/** The lines of a file without byte order mark and without blank lines at the end. To JSON, the CR of CRLF is a space. */
 const linesOf = (text: string): readonly string[] => {
-  const lines = text
-    .replace(/^\uFEFF/, '')
-    .split('\n')
-    .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  const lines = text.replace(/^\uFEFF/, '').split('\n');
   return lines.slice(0, lines.findLastIndex((line) => line.trim() !== '') + 1);
 };
 

@@ -113,6 +113,13 @@ describe('sampleFromLine', () => {
     expect(Object.getPrototypeOf(sample.aside)).toBe(Object.prototype);
   });
 
+  it('reads an empty system prompt, and no other empty turn', () => {
+    const chat = (role: string): string => lineOf({ messages: [{ role, content: '' }] });
+    expect(sampleFromLine(chat('system'), 'auto', 'a:1')).toMatchObject({ right: { messages: [{ content: '' }] } });
+    for (const role of ['user', 'assistant', 'tool', 'developer'])
+      expect(sampleFromLine(chat(role), 'auto', 'a:1')).toMatchObject({ left: { tag: 'DataError' } });
+  });
+
   it('writes the prompt of alpaca', () => {
     const sample = orThrow(sampleFromLine('{"instruction":"Add.","input":"1 1","output":"2"}', 'auto', 'a:1'));
     const prompt =

@@ -70,10 +70,11 @@ describe('the tokens', () => {
     const { model, ...file } = tokenizerFile();
     const { vocab, ...others } = model as { vocab: Record<string, number> };
     const { x: _, ...rest } = vocab;
-    const partial = orThrow(
-      tokenizerFromFiles({ tokenizer: { ...file, model: { ...others, vocab: rest } }, config: {} }),
-    );
-    expect(partial.encode('axa', plain)).toEqual([idOf('a'), idOf('a')]);
+    for (const unk_token of [null, 'not in the vocabulary']) {
+      const partial = { ...file, model: { ...others, unk_token, vocab: rest } };
+      const { encode } = orThrow(tokenizerFromFiles({ tokenizer: partial, config: {} }));
+      expect(encode('axa', plain)).toEqual([idOf('a'), idOf('a')]);
+    }
   });
 });
 
