@@ -58,15 +58,42 @@ export const appendTo = async (fs: FileSystem, path: string, bytes: Uint8Array):
   }
 };
 
+/** Reads from `position` on until `bytes` is full or the file ends; how many bytes came. A call may give fewer than asked. */
+const fill = async (file: nodeFs.FileHandle, bytes: Uint8Array, position: number): Promise<number> => {
+  let end = 0;
+  for (let read = -1; read !== 0 && end < bytes.length; end += read)
+    read = (await file.read(bytes, end, Math.min(chunkBytes, bytes.length - end), position + end)).bytesRead;
+  return end;
+};
+
 /** The bytes of the file. (`readFile` refuses 2 GiB and more.) */
 export const readWhole = async (fs: FileSystem, path: string): Promise<Uint8Array> => {
   const file = await fs.open(path, 'r');
   try {
     const bytes = new Uint8Array((await file.stat()).size);
-    let end = 0;
-    for (let read = -1; read !== 0 && end < bytes.length; end += read)
-      read = (await file.read(bytes, end, Math.min(chunkBytes, bytes.length - end), end)).bytesRead;
-    return bytes.subarray(0, end);
+    return bytes.subarray(0, await fill(file, bytes, 0));
+  } finally {
+    await file.close();
+  }
+};
+
+/** Rejects unless a plain file lies at the path. Asked before it is opened: to open a pipe may wait for ever. */
+export const fileSize = async (fs: FileSystem, path: string): Promise<number> => {
+  const status = await fs.stat(path);
+  if (!status.isFile()) throw new Error(status.isDirectory() ? 'a folder' : 'no plain file');
+  return status.size;
+};
+
+/** `length` bytes of the file, from `from` on. Rejects if it has fewer, before memory is taken. */
+export const readPart = async (fs: FileSystem, path: string, from: number, length: number): Promise<Uint8Array> => {
+  const size = await fileSize(fs, path);
+  if (from + length > size) throw new Error(`a file of ${size} bytes`);
+  const file = await fs.open(path, 'r');
+  try {
+    const bytes = new Uint8Array(length);
+    const end = await fill(file, bytes, from);
+    if (end < length) throw new Error(`a file that ends at byte ${from + end}`);
+    return bytes;
   } finally {
     await file.close();
   }

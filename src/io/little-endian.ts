@@ -4,7 +4,7 @@
  * Law: `tensorFromBytes(t, tensorBytes(t))` has the bits of `t`, NaN payloads included: elements are moved as bytes and
  * never pass through a number.
  */
-import { bytesPerElement, hostArray } from '../spec/dtype.ts';
+import { bytesPerElement, hostArray, hostArrayOver } from '../spec/dtype.ts';
 import { type HostTensor, type Spec, sizeOf } from '../spec/tensor.ts';
 
 const hostIsLittleEndian: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -25,4 +25,11 @@ export const tensorFromBytes = ({ dtype, shape }: Spec, bytes: Uint8Array): Host
   const data = hostArray(dtype, sizeOf(shape));
   new Uint8Array(data.buffer).set(swapOnBigEndian(bytes, bytesPerElement(dtype)));
   return { dtype, shape, data } as HostTensor;
+};
+
+/** As {@link tensorFromBytes}, but the caller gives the bytes up: where alignment and the host allow, they are not copied. */
+export const tensorOver = (spec: Spec, bytes: Uint8Array): HostTensor => {
+  const { dtype, shape } = spec;
+  if (!hostIsLittleEndian || bytes.byteOffset % bytesPerElement(dtype) !== 0) return tensorFromBytes(spec, bytes);
+  return { dtype, shape, data: hostArrayOver(dtype, bytes.buffer, bytes.byteOffset, sizeOf(shape)) } as HostTensor;
 };

@@ -9,7 +9,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { DType } from '../spec/dtype.ts';
 import { defect, fail, type Result } from '../spec/errors.ts';
-import { excerpt, parseStrictJson } from '../spec/strict-json.ts';
+import { checkObject, excerpt, type JsonObject, parseStrictJson, utf8 } from '../spec/strict-json.ts';
 import { bytesOf, type Spec, showSpec } from '../spec/tensor.ts';
 
 /** Where a tensor lies: bytes `begin` (inclusive) to `end` (exclusive), counted from the start of the file. */
@@ -25,8 +25,6 @@ export interface Header {
   /** Without prototype, so any key is safe. */
   readonly metadata: Readonly<Record<string, string>>;
 }
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The bytes that hold the header's length. */
 export const lengthBytes: number = 8;
@@ -67,20 +65,6 @@ export const headerEnd = (prefix: Uint8Array, fileLength: number, where: string)
     ? E.right(lengthBytes + Number(length))
     : fail('FileError', `a header of at most ${limit} bytes`, `the header length ${length}`, `${where}, bytes 0 to 8`);
 };
-
-const utf8 = (bytes: Uint8Array, where: string): Result<string> => {
-  try {
-    return E.right(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch {
-    return fail('FileError', 'UTF-8', 'other bytes', where);
-  }
-};
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const object = (value: unknown, expected: string, where: string): Result<JsonObject> =>
-  isObject(value) ? E.right(value) : fail('FileError', expected, excerpt(value), where);
 
 const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
@@ -133,7 +117,7 @@ const entryOf =
     const at = `${where}, tensor ${excerpt(name)}`;
     return pipe(
       wellFormed(name, at),
-      E.chain(() => object(value, 'an object with dtype, shape and data_offsets', at)),
+      E.chain(() => checkObject(value, 'an object with dtype, shape and data_offsets', at)),
       E.bindTo('fields'),
       E.bind('dtype', ({ fields }) => dtypeOf(fields.dtype, `${at}, dtype`)),
       E.bind('shape', ({ fields }) => counts(fields.shape, `${at}, shape`)),
@@ -157,7 +141,7 @@ const noteOf =
 
 const metadataOf = (value: unknown, where: string): Result<Header['metadata']> =>
   pipe(
-    object(value, 'an object of texts', `${where}, ${metadataKey}`),
+    checkObject(value, 'an object of texts', `${where}, ${metadataKey}`),
     E.chain((notes) => E.traverseArray(noteOf(where))(Object.entries(notes))),
     E.map(bareRecord),
   );

@@ -4,6 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
+import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
 import { type AnyLayer, anyLayer } from '../core/layer.ts';
 import type { Tree } from '../core/tree.ts';
@@ -78,17 +79,18 @@ const checkBase = (base: HostAffine, { path, operation }: Site): Result<HostAffi
     E.map(() => base),
   );
 
-/** Storage types are for frozen weights: what trains, and a bias, is computed with as it is. */
+/** Storage types are for frozen weights, and for biases, which are widened: what trains is computed with as it is. */
 const checkTypes = (base: HostAffine, treatment: Treatment, { path }: Site): Result<HostAffine> => {
   const isFloat = ({ dtype }: HostTensor): boolean => dtype === 'f32' || dtype === 'f64';
-  const isStored = isFloat(base.weight) || base.weight.dtype === 'f16' || base.weight.dtype === 'bf16';
-  if (!isStored) return fail('ShapeError', 'a weight of f32, f16 or bf16', showSpec(base.weight), `${path}.weight`);
+  const isStored = (t: HostTensor): boolean => isFloat(t) || t.dtype === 'f16' || t.dtype === 'bf16';
+  if (!isStored(base.weight))
+    return fail('ShapeError', 'a weight of f32, f16 or bf16', showSpec(base.weight), `${path}.weight`);
   if (treatment.method === 'full' && !isFloat(base.weight)) {
     return fail('ShapeError', 'an f32 weight to train in full', showSpec(base.weight), `${path}.weight`);
   }
-  return base.bias === undefined || isFloat(base.bias)
+  return base.bias === undefined || isStored(base.bias)
     ? E.right(base)
-    : fail('ShapeError', 'an f32 bias', showSpec(base.bias), `${path}.bias`);
+    : fail('ShapeError', 'a bias of f32, f16 or bf16', showSpec(base.bias), `${path}.bias`);
 };
 
 const checkPlan = (plan: PacaPlan, { path, operation }: Site): Result<PacaPlan> =>
@@ -111,7 +113,7 @@ const checkPlan = (plan: PacaPlan, { path, operation }: Site): Result<PacaPlan> 
 
 const toDevice = <T extends Spec>(k: Kernels<T>, { weight, bias }: HostAffine): Affine<T> => ({
   weight: k.fromHost(weight),
-  ...(bias && { bias: k.fromHost(bias) }),
+  ...(bias && { bias: k.scope(() => widen(k, k.fromHost(bias))) }),
 });
 
 /** The layer of an operation whose weight trains in full, or not at all. */

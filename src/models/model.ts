@@ -14,7 +14,7 @@ import { hasLeaves, mapTree, type Tree } from '../core/tree.ts';
 import { adapt, type HostAffine, type Treatment } from '../methods/adapt.ts';
 import type { Module, Site } from '../methods/operation.ts';
 import { fail, type Result } from '../spec/errors.ts';
-import { type HostTensor, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
+import { type HostTensor, type Shape, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import {
   type Architecture,
   evaluate,
@@ -50,17 +50,23 @@ const nameOf = (step: LeafStep): string => {
   return step.kind === 'plain' ? step.path : step.name;
 };
 
+/** A tensor that a leaf takes, as it must be: there, and of this shape. */
+export const checkTensor = <S extends Spec>(name: string, shape: Shape, found: S | undefined): Result<S> => {
+  if (found === undefined) return fail('ConfigError', `a tensor ${name}`, 'none', 'weights');
+  return sameShape(found.shape, shape)
+    ? E.right(found)
+    : fail('ShapeError', `shape [${shape.join(', ')}]`, showSpec(found), name);
+};
+
 const take = (weights: Weights, step: LeafStep): Result<Readonly<Record<string, HostTensor>>> =>
   pipe(
     tensorsOf(step),
-    E.traverseArray(([name, shape]): Result<readonly [string, HostTensor]> => {
-      const tensor = weights[name];
-      if (tensor === undefined) return fail('ConfigError', `a tensor ${name}`, 'none', 'weights');
-      if (!sameShape(tensor.shape, shape)) {
-        return fail('ShapeError', `shape [${shape.join(', ')}]`, showSpec(tensor), name);
-      }
-      return E.right([name.slice(name.lastIndexOf('.') + 1), tensor]);
-    }),
+    E.traverseArray(([name, shape]) =>
+      pipe(
+        checkTensor(name, shape, weights[name]),
+        E.map((tensor) => [name.slice(name.lastIndexOf('.') + 1), tensor] as const),
+      ),
+    ),
     E.map(Object.fromEntries),
   );
 

@@ -19,7 +19,11 @@ export interface HostArrays {
 }
 
 const constructors: {
-  readonly [D in DType]: { new (length: number): HostArrays[D]; readonly BYTES_PER_ELEMENT: number };
+  readonly [D in DType]: {
+    new (length: number): HostArrays[D];
+    new (buffer: ArrayBufferLike, byteOffset: number, length: number): HostArrays[D];
+    readonly BYTES_PER_ELEMENT: number;
+  };
 } = {
   f64: Float64Array,
   f32: Float32Array,
@@ -35,3 +39,11 @@ export const bytesPerElement = (dtype: DType): number => constructors[dtype].BYT
 
 /** A zeroed host array of `length` elements. */
 export const hostArray = <D extends DType>(dtype: D, length: number): HostArrays[D] => new constructors[dtype](length);
+
+/** The host array of `length` elements that lies in the buffer, at a multiple of their size. */
+export const hostArrayOver = <D extends DType>(
+  dtype: D,
+  buffer: ArrayBufferLike,
+  byteOffset: number,
+  length: number,
+): HostArrays[D] => new constructors[dtype](buffer, byteOffset, length);

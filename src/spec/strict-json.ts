@@ -6,6 +6,7 @@
  * than `maxDepth`; otherwise `left`. It takes time and memory linear in the text.
  */
 import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from './errors.ts';
 
 /** Brackets that may be open at once. */
@@ -61,3 +62,29 @@ export const parseStrictJson = (text: string, where: string): Result<unknown> =>
     return fail('FileError', 'JSON', (cause as Error).message, where);
   }
 };
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The value, if it is an object. */
+export const checkObject = (value: unknown, expected: string, where: string): Result<JsonObject> =>
+  isObject(value) ? E.right(value) : fail('FileError', expected, excerpt(value), where);
+
+/** The text that the bytes are. FileError: no UTF-8. A byte order mark is kept, and is no JSON. */
+export const utf8 = (bytes: Uint8Array, where: string): Result<string> => {
+  try {
+    return E.right(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    return fail('FileError', 'UTF-8', 'other bytes', where);
+  }
+};
+
+/** The JSON object that the bytes of a whole file hold. */
+export const readJsonObject = (bytes: Uint8Array, where: string): Result<JsonObject> =>
+  pipe(
+    utf8(bytes, where),
+    E.chain((text) => parseStrictJson(text, where)),
+    E.chain((json) => checkObject(json, 'a JSON object', where)),
+  );
