@@ -1,110 +1,45 @@
-/** `paca finetune`: one run in a folder of its own, resumable. */
-import { join } from 'node:path';
+/** `paca finetune`: one run in a folder of its own, resumable; of a language model where the config names a base. */
+import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import { nodeStore } from '../io/store-node.ts';
-import type { PacaError } from '../spec/errors.ts';
-import type { Arguments } from './args.ts';
-import { openBackend } from './backend.ts';
-import { type Command, type ExitCode, printJson, type World } from './command.ts';
+import type { Result } from '../spec/errors.ts';
+import type { Command } from './command.ts';
 import { finetuneKeys, parseFinetune } from './digits/config.ts';
-import { loadDigits } from './digits/data.ts';
-import { architectureOf, plan } from './digits/experiment.ts';
-import { type RunResult, runSession, type Session } from './digits/session.ts';
-import { type FinetuneInput, runIdentity, type Settings, settingsOf } from './digits/settings.ts';
+import { finetuneDigits } from './digits/finetune.ts';
+import type { FinetuneInput } from './digits/settings.ts';
 import { readInput } from './input.ts';
-import { claimFolder } from './run/run-folder.ts';
-import { formatPercent } from './show/format.ts';
+import { parseText, textKeys } from './text/config.ts';
+import { finetuneText } from './text/finetune.ts';
+import type { TextInput } from './text/settings.ts';
 
-const switches = ['json', 'resume', 'dryRun'];
+type Input =
+  | { readonly task: 'digits'; readonly of: FinetuneInput }
+  | { readonly task: 'text'; readonly of: TextInput };
 
-/** `runs/digits-mlp-paca`, unless another folder is named. */
-const folderOf = ({ values }: Arguments, { task, model, method }: Settings): string =>
-  (values.run as string | undefined) ?? join('runs', `${task}-${model}-${method}`);
-
-const open = (
-  world: World,
-  args: Arguments,
-  input: FinetuneInput,
-): TE.TaskEither<PacaError, Session & { readonly close: () => Promise<void> }> => {
-  const settings = settingsOf(input);
-  return pipe(
-    TE.Do,
-    TE.let('folder', () => folderOf(args, settings)),
-    TE.bind('backend', () => () => openBackend(input)),
-    TE.chainFirst(
-      ({ backend }) =>
-        () =>
-          plan(backend.kernels, settings),
-    ),
-    TE.bind('task', () => () => loadDigits(settings)),
-    TE.bind('identity', ({ backend }) => TE.fromTask(() => runIdentity(settings, backend))),
-    TE.let('store', ({ folder }) => nodeStore(folder)),
-    TE.chainFirst(
-      ({ store, folder, identity }) =>
-        () =>
-          claimFolder(store, folder, identity, settings, args.values.resume === true),
-    ),
-    TE.map(({ folder, backend, task, identity, store }) => ({
-      world,
-      experiment: { kernels: backend.kernels, architecture: architectureOf(settings), task, clock: world.clock },
-      settings,
-      store,
-      folder,
-      identity,
-      close: backend.dispose,
-    })),
-  );
+const parse = (input: unknown, where: string): Result<Input> => {
+  const isText = typeof input === 'object' && input !== null && ('base' in input || 'data' in input);
+  return isText
+    ? E.map((of: TextInput): Input => ({ task: 'text', of }))(parseText(input, where))
+    : E.map((of: FinetuneInput): Input => ({ task: 'digits', of }))(parseFinetune(input, where));
 };
 
-/** Every setting, and the bytes that the run would need beside the data; nothing runs and nothing is written. */
-const dryRun = (world: World, input: FinetuneInput): TE.TaskEither<PacaError, ExitCode> => {
-  const settings = settingsOf(input);
-  return pipe(
-    () => openBackend(input),
-    TE.chain(
-      ({ kernels }) =>
-        () =>
-          plan(kernels, settings),
-    ),
-    TE.map((bytes): ExitCode => {
-      printJson(world, { settings, bytes });
-      return 0;
-    }),
-  );
-};
-
-const show = (world: World, json: boolean, r: RunResult): ExitCode => {
-  if (json) printJson(world, r);
-  else {
-    world.print(`accuracy on held-out digits  ${formatPercent(r.metric.accuracy)}\nloss  ${r.loss.toFixed(4)}\n`);
-    world.print(`adapter  ${r.adapter}\ndigest  ${r.digest}\nevents, loss curve, checkpoint  ${r.run}\n`);
-  }
-  return 0;
-};
+const keys: readonly string[] = [...new Set([...textKeys, ...finetuneKeys])];
+const texts: readonly string[] = ['base', 'data', 'test'];
 
 export const finetune: Command = {
-  summary: 'fine-tune the digits model to a shifted domain, in a resumable run folder',
-  usage: 'paca finetune [CONFIG.yaml] [--run FOLDER] [--resume] [--dry-run] [--json] [--KEY VALUE ...]',
-  keys: finetuneKeys,
-  texts: ['run'],
-  switches,
-  run: (world, args) => {
-    const json = args.values.json === true;
-    return pipe(
-      readInput(args, finetuneKeys, parseFinetune),
-      TE.chain((input): TE.TaskEither<PacaError, ExitCode> => {
-        if (args.values.dryRun === true) return dryRun(world, input);
-        return pipe(
-          open(world, args, input),
-          TE.chain((session) => async () => {
-            const result = await runSession(session);
-            await session.close();
-            return result;
-          }),
-          TE.map((result) => show(world, json, result)),
-        );
-      }),
-    )();
-  },
+  summary: 'fine-tune a language model (--base, --data), or the digits model, in a resumable run folder',
+  usage:
+    'paca finetune CONFIG.yaml | --base FOLDER --data FILE.jsonl [--KEY VALUE ...]\n' +
+    '              [--run FOLDER] [--resume] [--dry-run] [--json]\n' +
+    '       paca finetune [--model mlp|cnn] [--KEY VALUE ...]   (digits)',
+  keys: keys.filter((key) => !texts.includes(key)),
+  texts: ['run', ...texts],
+  switches: ['json', 'resume', 'dryRun'],
+  run: (world, args) =>
+    pipe(
+      readInput(args, keys, parse),
+      TE.chain((input) =>
+        input.task === 'text' ? finetuneText(world, args, input.of) : finetuneDigits(world, args, input.of),
+      ),
+    )(),
 };

@@ -1,0 +1,93 @@
+/** A Hugging Face folder opened: its architecture, its tokenizer, its weights yet unread. */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { type Tokenizer, tokenizerFromFiles } from '../../data/tokenizer.ts';
+import { type Checkpoint, openCheckpoint } from '../../io/checkpoint.ts';
+import { parseLlamaConfig } from '../../io/llama-config.ts';
+import { readAll, type Source } from '../../io/source.ts';
+import { nodeSource } from '../../io/source-node.ts';
+import type { Architecture, Weights } from '../../models/architecture.ts';
+import type { LlamaConfig } from '../../models/llama/config.ts';
+import { llama } from '../../models/llama/llama.ts';
+import { fail, type PacaError, type Result } from '../../spec/errors.ts';
+import { parseStrictJson } from '../../spec/strict-json.ts';
+import type { HostTensor } from '../../spec/tensor.ts';
+
+export interface Base {
+  readonly folder: string;
+  readonly config: LlamaConfig;
+  readonly architecture: Architecture;
+  readonly tokenizer: Tokenizer;
+  readonly checkpoint: Checkpoint;
+}
+
+type Task<A> = TE.TaskEither<PacaError, A>;
+
+const text = (source: Source, name: string): Task<string> =>
+  pipe(
+    () => readAll(source, name),
+    TE.map((bytes) => new TextDecoder().decode(bytes)),
+  );
+
+const json = (source: Source, name: string): Task<unknown> =>
+  pipe(
+    text(source, name),
+    TE.chainEitherK((content) => parseStrictJson(content, name)),
+  );
+
+const tokenizerOf = (source: Source): Task<Tokenizer> =>
+  pipe(
+    TE.Do,
+    TE.bind('names', () => source.list),
+    TE.bind('tokenizer', () => json(source, 'tokenizer.json')),
+    TE.bind('config', () => json(source, 'tokenizer_config.json')),
+    TE.bind('chat', ({ names }) =>
+      names.includes('chat_template.jinja') ? text(source, 'chat_template.jinja') : TE.right(null),
+    ),
+    TE.chainEitherK(({ tokenizer, config, chat }) =>
+      tokenizerFromFiles({ tokenizer, config, ...(chat !== null && { chatTemplate: chat }) }),
+    ),
+  );
+
+const checkVocabulary = (tokenizer: Tokenizer, { vocabulary }: LlamaConfig): Result<Tokenizer> =>
+  tokenizer.vocabularySize <= vocabulary
+    ? E.right(tokenizer)
+    : fail('ConfigError', `at most ${vocabulary} tokens`, String(tokenizer.vocabularySize), 'tokenizer.json');
+
+/** Errors say which file of the folder is at fault. */
+export const openBase = (folder: string, options: { readonly recompute?: boolean } = {}): Task<Base> => {
+  const source = nodeSource(folder);
+  return pipe(
+    TE.Do,
+    TE.bind('config', () =>
+      pipe(
+        json(source, 'config.json'),
+        TE.chainEitherK((content) => parseLlamaConfig(content, 'config.json')),
+      ),
+    ),
+    TE.bind('tokenizer', ({ config }) =>
+      pipe(
+        tokenizerOf(source),
+        TE.chainEitherK((tokenizer) => checkVocabulary(tokenizer, config)),
+      ),
+    ),
+    TE.bind('checkpoint', () => () => openCheckpoint(source, folder)),
+    TE.map(({ config, tokenizer, checkpoint }) => ({
+      ...{ folder, config, tokenizer, checkpoint },
+      architecture: llama(config, options),
+    })),
+    TE.mapLeft((e) => ({ ...e, where: `${folder}: ${e.where}` })),
+  );
+};
+
+/** Every weight in host memory, for a selection that reads them. */
+export const hostWeights = async ({ checkpoint }: Base): Promise<Result<Weights>> => {
+  const weights: Record<string, HostTensor> = {};
+  for (const name of checkpoint.names) {
+    const tensor = await checkpoint.read(name);
+    if (E.isLeft(tensor)) return tensor;
+    weights[name] = tensor.right;
+  }
+  return E.right(weights);
+};

@@ -1,0 +1,248 @@
+/** A language model's fine-tuning run in its folder: begun, gone on with, logged, brought to its result. */
+import { resolve } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import type { AnyBackend } from '../../../backends/resolve.ts';
+import { loadModel } from '../../io/load-model.ts';
+import type { Store } from '../../io/store.ts';
+import { crossEntropy, type Loss } from '../../layers/losses.ts';
+import type { Model } from '../../models/model.ts';
+import { fail, type PacaError, type Result } from '../../spec/errors.ts';
+import { type Spec, sizeOf } from '../../spec/tensor.ts';
+import { type Account, account, trainableCount } from '../../train/account.ts';
+import { evaluateClassifier } from '../../train/evaluate.ts';
+import { resume, train } from '../../train/loop.ts';
+import type { SelectionCost } from '../../train/select.ts';
+import type { Problem, TrainState } from '../../train/step.ts';
+import { median } from '../bench/statistics.ts';
+import type { World } from '../command.ts';
+import { follow, pointsOf, withHint, writeCurve } from '../run/follow.ts';
+import { outcomeOf } from '../run/outcome.ts';
+import { problemOf } from '../run/problem.ts';
+import { ADAPTER, readEvents, rewindEvents } from '../run/run-folder.ts';
+import { type Adaptation, adaptation } from '../run/selection.ts';
+import { type Base, hostWeights } from './base.ts';
+import { batcher, type TextData } from './data.ts';
+import { type Answered, answers, type Judged, judge } from './judge.ts';
+import type { TextSettings } from './settings.ts';
+
+/** Everything that the run needs, once its input was found good and its folder claimed. */
+export interface TextSession {
+  readonly world: World;
+  readonly backend: AnyBackend;
+  readonly base: Base;
+  readonly data: TextData;
+  readonly settings: TextSettings;
+  readonly store: Store;
+  readonly folder: string;
+  readonly identity: string;
+}
+
+/** A model ready to train. */
+interface Ready {
+  readonly adapted: Adaptation;
+  readonly problem: Problem<Spec, unknown>;
+}
+
+/** How good a model is at the test. */
+export interface Worth {
+  readonly judged: Judged;
+  readonly samples: readonly Answered[];
+}
+
+/** The final event, as `--json` prints it. */
+export interface TextResult {
+  readonly run: string;
+  readonly steps: number;
+  /** Mean over the validation's answers; null without validation. */
+  readonly loss: number | null;
+  /** On the test, of the base and of the tuned model; null without a test. */
+  readonly metric: { readonly before: Worth; readonly after: Worth } | null;
+  readonly trainable: number;
+  readonly bytes: Account;
+  readonly tokensPerSecond: number;
+  readonly adapter: string;
+  readonly selection: SelectionCost | null;
+  readonly digest: string;
+}
+
+type Task<A> = TE.TaskEither<PacaError, A>;
+
+const lossOf = ({ kernels }: AnyBackend): Loss<Spec, unknown> => crossEntropy(kernels) as Loss<Spec, unknown>;
+
+/** Settings that the base cannot bear. */
+export const checkSettings = (s: TextSettings, { config }: Base): Result<TextSettings> => {
+  if (s.maxLength > config.positions) {
+    return fail('ConfigError', `a maxLength of at most ${config.positions} tokens`, String(s.maxLength), 'maxLength');
+  }
+  return s.warmUpSteps < s.steps
+    ? E.right(s)
+    : fail('ConfigError', `fewer warm-up steps than the ${s.steps} steps`, String(s.warmUpSteps), 'warmUpSteps');
+};
+
+/** Which columns train. Weights are read for it only where the selection asks for them. */
+const adapt = ({ backend, base, data, settings, world }: TextSession): Task<Adaptation> => {
+  const needsWeights = settings.method === 'paca' && settings.select !== 'random';
+  const batches = batcher(data, { ...settings, gradAccumulation: 1 });
+  const calibration = Array.from({ length: settings.calibrationBatches }, (_, i) => batches(i)).flat();
+  return pipe(
+    () => (needsWeights ? hostWeights(base) : Promise.resolve(E.right({}))),
+    TE.chain(
+      (weights) => () =>
+        adaptation(
+          { kernels: backend.kernels, architecture: base.architecture, weights, clock: world.clock },
+          settings,
+          lossOf(backend),
+          calibration,
+        ),
+    ),
+  );
+};
+
+/** The base with its methods, on the backend. */
+const load =
+  (
+    { kernels }: AnyBackend,
+    { architecture, checkpoint }: Base,
+    { treatmentOf }: Pick<Adaptation, 'treatmentOf'>,
+    full: boolean,
+  ): Task<Model<Spec>> =>
+  () =>
+    loadModel(kernels, architecture, checkpoint, treatmentOf, () => full);
+
+const prepare = (session: TextSession): Task<Ready> => {
+  const { backend, base, settings } = session;
+  return pipe(
+    TE.Do,
+    TE.bind('adapted', () => adapt(session)),
+    TE.bind('model', ({ adapted }) => load(backend, base, adapted, settings.method === 'full')),
+    TE.bind('problem', ({ adapted, model }) =>
+      TE.fromEither(problemOf(backend.kernels, base.architecture, model, adapted, settings, lossOf(backend))),
+    ),
+  );
+};
+
+/** On the test; with fresh deltas, or B = 0, it is the base's. */
+const worthOf = (
+  { backend: { kernels }, base, data, settings }: TextSession,
+  { problem: { model } }: Ready,
+  params: TrainState<Spec>['params'],
+): Task<Worth | null> => {
+  if (data.test.length === 0) return TE.right(null);
+  const speaker = { kernels, base, model, params };
+  return pipe(
+    TE.Do,
+    TE.bind('judged', () => () => judge(speaker, data.test, settings.choices)),
+    TE.bind('samples', () => () => answers(speaker, data.test.slice(0, settings.samples))),
+  );
+};
+
+const validate = ({ backend: { kernels }, data }: TextSession, { problem }: Ready, state: TrainState<Spec>) =>
+  evaluateClassifier(kernels, problem.model, state.params, problem.loss, data.validation);
+
+const trainOn = (session: TextSession, ready: Ready): Task<TrainState<Spec>> => {
+  const { world, settings, store, identity, data, folder } = session;
+  const { problem } = ready;
+  return pipe(
+    () => resume(problem, { store, run: identity }),
+    TE.chainFirst(
+      ({ step }) =>
+        () =>
+          rewindEvents(store, step),
+    ),
+    TE.chain((state) => {
+      const { steps, evalEvery, checkpointEvery } = settings;
+      const events = train({
+        ...{ problem, state, steps, batchAt: batcher(data, settings), clock: world.clock, signal: world.signal },
+        ...(data.validation.length > 0 && {
+          evaluation: { every: evalEvery, run: async (now) => ({ ...(await validate(session, ready, now)) }) },
+        }),
+        checkpointing: { store, every: checkpointEvery, run: identity },
+      });
+      return follow({ world, store, folder, steps }, events, state.step);
+    }),
+  );
+};
+
+/** Tokens of a step's rows over its median time. */
+const tokenRate = ({ store, data, settings }: TextSession): Task<number> =>
+  pipe(
+    () => readEvents(store, Number.POSITIVE_INFINITY),
+    TE.map((events) => {
+      const at = batcher(data, settings);
+      const sampled = Array.from({ length: Math.min(settings.steps, 20) }, (_, i) => at(i)).flat();
+      const tokens = sampled.reduce((sum, { inputs }) => sum + sizeOf(inputs.shape), 0) / Math.min(settings.steps, 20);
+      const ms = median(pointsOf(events, 'step', (e) => e.ms).map(([, value]) => value));
+      return Math.round((1000 * tokens) / ms);
+    }),
+  );
+
+/** The bytes of the run for its largest micro-batch, from shapes alone. */
+const bytesOf = ({ data, settings }: TextSession, { problem }: Ready): Account => {
+  const at = batcher(data, settings);
+  const sizes = Array.from({ length: Math.min(settings.steps, 50) }, (_, i) => at(i))
+    .flat()
+    .map(({ inputs }) => inputs);
+  const largest = sizes.reduce((a, b) => (sizeOf(b.shape) > sizeOf(a.shape) ? b : a));
+  return account(problem, largest);
+};
+
+/** Writes adapter and loss curve, and judges. */
+const finish = (
+  session: TextSession,
+  ready: Ready,
+  before: Worth | null,
+  state: TrainState<Spec>,
+): Task<TextResult> => {
+  const { settings, store, folder, data } = session;
+  return pipe(
+    TE.Do,
+    TE.bind('outcome', () => TE.fromTask(() => outcomeOf(ready.problem, ready.adapted, state.params, settings))),
+    TE.chainFirst(
+      ({ outcome }) =>
+        () =>
+          store.writeGroup(ADAPTER, outcome.files),
+    ),
+    TE.chainFirst(() => () => writeCurve(store, `${settings.method} of ${settings.base} on ${settings.data}: loss`)),
+    TE.bind('loss', () =>
+      data.validation.length === 0
+        ? TE.right(null)
+        : TE.fromTask(async () => (await validate(session, ready, state)).loss),
+    ),
+    TE.bind('after', () => worthOf(session, ready, state.params)),
+    TE.bind('tokensPerSecond', () => tokenRate(session)),
+    TE.map(
+      ({ outcome: { digest }, loss, after, tokensPerSecond }): TextResult => ({
+        run: folder,
+        steps: state.step,
+        loss,
+        metric: before === null || after === null ? null : { before, after },
+        trainable: trainableCount(ready.problem),
+        bytes: bytesOf(session, ready),
+        tokensPerSecond,
+        adapter: resolve(folder, ADAPTER),
+        selection: ready.adapted.cost,
+        digest,
+      }),
+    ),
+  );
+};
+
+/** The whole run, or why it ended early; then nothing of it is lost and it can be gone on with. */
+export const runTextSession = (session: TextSession): Promise<Result<TextResult>> =>
+  pipe(
+    TE.Do,
+    TE.bind('ready', () => prepare(session)),
+    TE.bind('before', ({ ready }) => worthOf(session, ready, ready.problem.model.params)),
+    TE.bind('state', ({ ready }) => trainOn(session, ready)),
+    TE.chain(({ ready, before, state }) => finish(session, ready, before, state)),
+    TE.mapLeft(withHint(session.folder)),
+  )();
+
+/** What a run would train and need, from shapes alone, with any columns. */
+export const planTextRun = (session: TextSession): Task<{ readonly trainable: number; readonly bytes: Account }> =>
+  pipe(
+    prepare({ ...session, settings: { ...session.settings, select: 'random' } }),
+    TE.map((ready) => ({ trainable: trainableCount(ready.problem), bytes: bytesOf(session, ready) })),
+  );

@@ -1,0 +1,123 @@
+/** A fine-tuning run of a language model with every default filled in. */
+import type { ConformanceClass } from '../../core/backend.ts';
+import type { RecordFormat } from '../../data/records.ts';
+import { sha256Hex } from '../../io/digest.ts';
+import type { BackendChoice } from '../backend.ts';
+import type { ProblemSettings } from '../run/problem.ts';
+import type { SelectionSettings } from '../run/selection.ts';
+
+export interface TextSettings extends ProblemSettings, SelectionSettings {
+  /** Folder of a Hugging Face checkpoint. */
+  readonly base: string;
+  /** JSONL files. */
+  readonly data: string;
+  /** A JSONL file, or the share of `data` that is held out. */
+  readonly validation: string | number;
+  readonly test: string | null;
+  readonly format: RecordFormat | 'auto';
+  readonly lossOn: 'completion' | 'all';
+  readonly maxLength: number;
+  readonly pack: boolean;
+  /** Answers that are compared on `test`, by their likelihood; null: the answer is generated and must be the same. */
+  readonly choices: readonly string[] | null;
+  /** Tests that are shown with the model's own answer, before and after. */
+  readonly samples: number;
+  readonly recompute: boolean;
+  readonly calibrationBatches: number;
+  /** Rows of a micro-batch. */
+  readonly batchSize: number;
+  readonly gradAccumulation: number;
+  readonly dataSeed: number;
+  readonly evalEvery: number;
+  readonly checkpointEvery: number;
+}
+
+type Optional<A> = { readonly [K in keyof A]?: A[K] | undefined };
+
+/** What can be said of a run; {@link textSettings} fills in the rest. */
+export type TextInput = Pick<TextSettings, 'base' | 'data'> &
+  Optional<Omit<TextSettings, 'base' | 'data' | 'steps'>> &
+  BackendChoice & {
+    readonly steps?: number | undefined;
+    /** In place of steps: how often the data is seen. */
+    readonly epochs?: number | undefined;
+  };
+
+/** PaCA at s = 1 wants a larger step than full fine-tuning. */
+const learningRates = { full: 0.001, paca: 0.005, lora: 0.003 } as const;
+
+const RANK = 16;
+
+/** The keys that say what is read, with their defaults. */
+export type DataSettings = Pick<
+  TextSettings,
+  | 'data'
+  | 'validation'
+  | 'test'
+  | 'format'
+  | 'lossOn'
+  | 'maxLength'
+  | 'pack'
+  | 'batchSize'
+  | 'gradAccumulation'
+  | 'dataSeed'
+>;
+
+export const dataSettings = (c: TextInput): DataSettings => ({
+  data: c.data,
+  validation: c.validation ?? 0.05,
+  test: c.test ?? null,
+  format: c.format ?? 'auto',
+  lossOn: c.lossOn ?? 'completion',
+  maxLength: c.maxLength ?? 512,
+  pack: c.pack ?? false,
+  batchSize: c.batchSize ?? 8,
+  gradAccumulation: c.gradAccumulation ?? 1,
+  dataSeed: c.dataSeed ?? 1,
+});
+
+/** `stepsPerEpoch`: as the data turns out. */
+export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings => {
+  const method = c.method ?? 'paca';
+  const rank = c.rank ?? RANK;
+  const steps = c.steps ?? Math.max(1, Math.round((c.epochs ?? 1) * stepsPerEpoch));
+  return {
+    base: c.base,
+    ...dataSettings(c),
+    choices: c.choices ?? null,
+    samples: c.samples ?? 3,
+    recompute: c.recompute ?? false,
+    method,
+    rank,
+    alpha: c.alpha ?? rank,
+    select: c.select ?? 'random',
+    selectSeed: c.selectSeed ?? 0,
+    calibrationBatches: c.calibrationBatches ?? 10,
+    targetModules: c.targetModules ?? 'all-linear',
+    excludeModules: c.excludeModules ?? [],
+    optimizer: c.optimizer ?? 'adamw',
+    learningRate: c.learningRate ?? learningRates[method],
+    schedule: c.schedule ?? 'cosine',
+    warmUpSteps: c.warmUpSteps ?? Math.min(10, steps - 1),
+    momentum: c.momentum ?? 0.9,
+    decay: c.decay ?? 0,
+    decayTowards: c.decayTowards ?? 'pretrained',
+    clip: c.clip === undefined ? 1 : c.clip,
+    steps,
+    seed: c.seed ?? 1,
+    evalEvery: c.evalEvery ?? 50,
+    checkpointEvery: c.checkpointEvery ?? 50,
+  };
+};
+
+/**
+ * Identifies the bits of a run: its settings but for how often it looks up and saves, and the content of what it reads.
+ */
+export const textIdentity = (
+  { evalEvery: _, checkpointEvery: __, samples: ___, test: ____, ...rest }: TextSettings,
+  { name, conformance }: { readonly name: string; readonly conformance: ConformanceClass },
+  contents: readonly string[],
+): Promise<string> => {
+  const bits = conformance === 'exact' ? 'exact' : name;
+  return sha256Hex(new TextEncoder().encode(JSON.stringify({ ...rest, bits, contents })));
+};
