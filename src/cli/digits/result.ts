@@ -53,6 +53,7 @@ export const outcomeOf = async <T extends Spec>(
     return [path, { indices, delta }] as const;
   });
   const files = encodeAdapter({
+    method: 'paca',
     rank: settings.rank,
     alpha: settings.alpha,
     targetModules: Object.keys(selected.indices),
