@@ -55,7 +55,7 @@ const idleKeys: readonly string[] = ['auto_mapping', 'inference_mode', 'peft_ver
 
 // Fields
 
-/** A field of the config, `undefined` where it is left out or null. */
+/** A field of the config, null where it is left out. */
 export const optional = <A>(
   config: JsonObject,
   key: string,
@@ -69,7 +69,7 @@ export const optional = <A>(
     : fail('ConfigError', expected, excerpt(value), `${where}, ${key}`);
 };
 
-export const required = <A>(
+const required = <A>(
   config: JsonObject,
   key: string,
   is: (value: unknown) => value is A,
