@@ -38,7 +38,31 @@ export {
 export { normals, permutation, type Rng, rngFromSeed, splitRng, uniform, uniforms } from './core/rng.ts';
 export { leafPaths, leaves, mapTree, type None, none, overlay, type SlotTree, type Tree } from './core/tree.ts';
 export { type BatchPlan, batchesFrom, batchIndices, batchPlan, inOrder, stepsPerEpoch } from './data/batches.ts';
+export { type ChatOptions, chatRenderer, chatSegments, type RenderChat } from './data/chat.ts';
 export { type Examples, takeExamples } from './data/examples.ts';
+export { type Packing, planRows, type Row, type TokenBatch, tokenBatch, tokenBatches } from './data/packing.ts';
+export {
+  alpacaPrompt,
+  type ChatSample,
+  type Message,
+  type PlainSample,
+  type RecordFormat,
+  type Role,
+  recordFormats,
+  type Sample,
+  type Segment,
+  sampleFromLine,
+  samplesFromJsonl,
+} from './data/records.ts';
+export {
+  type SequenceConfig,
+  type SequenceReport,
+  type Sequences,
+  sequencesFromSamples,
+  type TokenSequence,
+} from './data/sequences.ts';
+export { type Share, type Split, splitSamples } from './data/split.ts';
+export { type Tokenizer, type TokenizerFiles, tokenizerFromFiles } from './data/tokenizer.ts';
 export { type AdapterFile, decodeAdapter, encodeAdapter, type ReadAdapter, readAdapter } from './io/adapter.ts';
 export type { AdapterSettings } from './io/adapter-config.ts';
 export { encodeLoraAdapter, type LoraAdapterFile, type LoraModule, loraScale } from './io/adapter-lora.ts';

@@ -10,10 +10,10 @@ import { type Command, type ExitCode, printJson, type World } from './command.ts
 import { finetuneKeys, parseFinetune } from './digits/config.ts';
 import { loadDigits } from './digits/data.ts';
 import { architectureOf, plan } from './digits/experiment.ts';
-import { claimFolder } from './digits/run-folder.ts';
 import { type RunResult, runSession, type Session } from './digits/session.ts';
 import { type FinetuneInput, runIdentity, type Settings, settingsOf } from './digits/settings.ts';
 import { readInput } from './input.ts';
+import { claimFolder } from './run/run-folder.ts';
 import { formatPercent } from './show/format.ts';
 
 const switches = ['json', 'resume', 'dryRun'];

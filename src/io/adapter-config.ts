@@ -8,7 +8,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { type ModulePattern, matchTargets } from '../methods/targets.ts';
 import { fail, type Result } from '../spec/errors.ts';
-import { excerpt, type JsonObject } from './strict-json.ts';
+import { excerpt, type JsonObject } from '../spec/strict-json.ts';
 
 /** What both kinds say. What is null or left out is not set. */
 export interface AdapterSettings {

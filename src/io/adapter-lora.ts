@@ -8,6 +8,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import { checkObject, excerpt, type JsonObject } from '../spec/strict-json.ts';
 import type { HostTensor, HostTensorOf } from '../spec/tensor.ts';
 import {
   type AdapterSettings,
@@ -24,7 +25,6 @@ import { floatsOf, nameParts, type Parts, partsOf, TENSORS, traverseModules } fr
 import { encodeSafetensors } from './safetensors.ts';
 import { bareRecord } from './safetensors-header.ts';
 import type { Files } from './store.ts';
-import { checkObject, excerpt, type JsonObject } from './strict-json.ts';
 
 /** One adapted linear map; its rank is that of A. */
 export interface LoraModule {

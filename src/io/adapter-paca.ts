@@ -8,12 +8,12 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from '../spec/errors.ts';
+import type { JsonObject } from '../spec/strict-json.ts';
 import { type HostTensor, type HostTensorOf, type Shape, sizeOf } from '../spec/tensor.ts';
 import { type AdapterSettings, CONFIG, encodeConfig, type Keys, optional, readSettings } from './adapter-config.ts';
 import { floatsOf, indicesOf, nameParts, type Parts, partsOf, TENSORS, traverseModules } from './adapter-tensors.ts';
 import { encodeSafetensors } from './safetensors.ts';
 import type { Files } from './store.ts';
-import type { JsonObject } from './strict-json.ts';
 
 /** One adapted module. */
 export interface AdapterModule {

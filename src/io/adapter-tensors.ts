@@ -6,9 +6,9 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from '../spec/errors.ts';
+import { excerpt } from '../spec/strict-json.ts';
 import { type HostTensor, type HostTensorOf, type Shape, sameShape, showSpec } from '../spec/tensor.ts';
 import { bareRecord } from './safetensors-header.ts';
-import { excerpt } from './strict-json.ts';
 import { widenHost } from './widen-host.ts';
 
 export const TENSORS = 'adapter_model.safetensors';

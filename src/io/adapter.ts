@@ -7,6 +7,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from '../spec/errors.ts';
+import { excerpt, type JsonObject, readJsonObject } from '../spec/strict-json.ts';
 import { CONFIG, checkTargets, unknownKeys } from './adapter-config.ts';
 import { encodeLoraAdapter, type LoraAdapterFile, loraKeys, readLora } from './adapter-lora.ts';
 import { encodePacaAdapter, type PacaAdapterFile, pacaKeys, readPaca } from './adapter-paca.ts';
@@ -14,7 +15,6 @@ import { TENSORS } from './adapter-tensors.ts';
 import { decodeSafetensors } from './safetensors.ts';
 import { readAll, type Source } from './source.ts';
 import type { Files } from './store.ts';
-import { excerpt, type JsonObject, readJsonObject } from './strict-json.ts';
 
 export type AdapterFile = PacaAdapterFile | LoraAdapterFile;
 

@@ -9,12 +9,12 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from '../spec/errors.ts';
+import { checkObject, excerpt, readJsonObject } from '../spec/strict-json.ts';
 import { bytesOf, type HostTensor, type Spec } from '../spec/tensor.ts';
 import { tensorOver } from './little-endian.ts';
 import { type Entry, headerEnd, lengthBytes, maxHeaderBytes, readHeader } from './safetensors-header.ts';
 import type { Source } from './source.ts';
 import { checkNames } from './store.ts';
-import { checkObject, excerpt, readJsonObject } from './strict-json.ts';
 
 export interface Checkpoint {
   /** What errors call it. */

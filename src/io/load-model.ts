@@ -14,9 +14,9 @@ import { type Architecture, type LeafStep, leafSteps, tensorsOf, type Weights } 
 import { assembleModel, type Built, buildLeaf, checkTensor, type Model } from '../models/model.ts';
 import type { DType } from '../spec/dtype.ts';
 import { fail, type Result } from '../spec/errors.ts';
+import { excerpt } from '../spec/strict-json.ts';
 import { type HostTensor, type Shape, type Spec, showSpec } from '../spec/tensor.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { excerpt } from './strict-json.ts';
 import { widenHost } from './widen-host.ts';
 
 /**

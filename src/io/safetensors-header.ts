@@ -9,8 +9,8 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { DType } from '../spec/dtype.ts';
 import { defect, fail, type Result } from '../spec/errors.ts';
+import { checkObject, excerpt, type JsonObject, parseStrictJson, utf8 } from '../spec/strict-json.ts';
 import { bytesOf, type Spec, showSpec } from '../spec/tensor.ts';
-import { checkObject, excerpt, type JsonObject, parseStrictJson, utf8 } from './strict-json.ts';
 
 /** Where a tensor lies: bytes `begin` (inclusive) to `end` (exclusive), counted from the start of the file. */
 export interface Entry extends Spec {

@@ -9,8 +9,8 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from '../spec/errors.ts';
+import { excerpt } from '../spec/strict-json.ts';
 import { joinBytes } from './digest.ts';
-import { excerpt } from './strict-json.ts';
 
 export type Files = ReadonlyMap<string, Uint8Array>;
 

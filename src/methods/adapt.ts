@@ -9,10 +9,11 @@ import type { Kernels } from '../core/fused.ts';
 import { type AnyLayer, anyLayer } from '../core/layer.ts';
 import type { Tree } from '../core/tree.ts';
 import { conv2d, frozenConv2d } from '../layers/conv2d.ts';
-import { type Affine, frozenLinear, linear } from '../layers/linear.ts';
+import { type Affine, frozenLinear, type LinearConfig, linear } from '../layers/linear.ts';
 import { checkIndices } from '../select/indices.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { type HostTensor, type Shape, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
+import { loraLinear } from './lora.ts';
 import { columnView, deltaShape, type Module, type Operation, type Site, weightShape } from './operation.ts';
 import { type PacaAdapterConfig, pacaConv2d, pacaLinear } from './paca.ts';
 
@@ -23,7 +24,8 @@ export type HostAffine = Affine<HostTensor>;
 export type Treatment =
   | { readonly method: 'frozen' }
   | { readonly method: 'full' }
-  | { readonly method: 'paca'; readonly adapters: readonly PacaPlan[] };
+  | { readonly method: 'paca'; readonly adapters: readonly PacaPlan[] }
+  | { readonly method: 'lora'; readonly adapters: readonly LoraPlan[] };
 
 /** One PaCA adapter before it is on a backend. */
 export interface PacaPlan {
@@ -37,8 +39,21 @@ export interface PacaPlan {
   readonly trains?: boolean;
 }
 
+/** One LoRA adapter before it is on a backend; `freshLora` makes A and B. */
+export interface LoraPlan {
+  /** `[r, in]` */
+  readonly a: HostTensor;
+  /** `[out, r]` */
+  readonly b: HostTensor;
+  /** s, α/r as a rule. */
+  readonly scale: number;
+  /** Default true. */
+  readonly active?: boolean;
+  readonly trains?: boolean;
+}
+
 /** Names that a config may give as method. */
-export const methodNames: readonly string[] = ['full', 'paca', 'frozen'];
+export const methodNames: readonly string[] = ['full', 'paca', 'lora', 'frozen'];
 
 export const checkMethod = (name: string): Result<Treatment['method']> =>
   methodNames.includes(name)
@@ -127,7 +142,60 @@ const pacaParams = <T extends Spec>(
   })),
 });
 
-/** Errors: a weight, bias or δ of another shape; indices repeated, unsorted or out of range; r > in; α ≤ 0. */
+const buildPaca = <T extends Spec>(
+  k: Kernels<T>,
+  site: Site,
+  base: HostAffine,
+  adapters: readonly PacaPlan[],
+): Result<Module<T>> =>
+  pipe(
+    E.traverseArray((plan: PacaPlan) => checkPlan(plan, site))(adapters),
+    E.map((plans) => ({
+      layer: pacaLayer(k, site.operation, plans.map(adapterConfig)),
+      params: pacaParams(k, site.operation, base, plans),
+    })),
+  );
+
+const checkLora = ({ in: width, out }: LinearConfig, plan: LoraPlan, path: string): Result<LoraPlan> =>
+  pipe(
+    checkShape(plan.a, [plan.a.shape[0] ?? 0, width], `${path}.lora_A`),
+    E.chain((a) => checkShape(plan.b, [out, a.shape[0] ?? 0], `${path}.lora_B`)),
+    E.chain(() =>
+      Number.isFinite(plan.scale) ? E.right(plan) : fail('ConfigError', 'a finite scale', String(plan.scale), path),
+    ),
+  );
+
+const buildLora = <T extends Spec>(
+  k: Kernels<T>,
+  { path, operation: { kind, config } }: Site,
+  base: HostAffine,
+  adapters: readonly LoraPlan[],
+): Result<Module<T>> => {
+  if (kind !== 'linear') return fail('ConfigError', 'a linear map, which LoRA adapts', `a ${kind}`, path);
+  return pipe(
+    E.traverseArray((plan: LoraPlan) => checkLora(config, plan, path))(adapters),
+    E.map((plans) => ({
+      layer: anyLayer(
+        loraLinear(
+          k,
+          config,
+          plans.map(({ a, scale, active = true, trains = true }) => ({
+            ...{ rank: a.shape[0] ?? 0, scale, active, trains },
+          })),
+        ),
+      ),
+      params: {
+        ...toDevice(k, base),
+        adapters: plans.map(({ a, b }) => ({ a: k.fromHost(a), b: k.fromHost(b) })),
+      },
+    })),
+  );
+};
+
+/**
+ * Errors: a weight, bias, δ, A or B of another shape; indices repeated, unsorted or out of range; r > in; α ≤ 0; LoRA on a
+ * convolution.
+ */
 export const adapt = <T extends Spec>(
   k: Kernels<T>,
   site: Site,
@@ -138,17 +206,9 @@ export const adapt = <T extends Spec>(
     checkBase(base, site),
     E.chain((checked) => checkTypes(checked, treatment, site)),
     E.chain((checked): Result<Module<T>> => {
-      const { operation } = site;
-      if (treatment.method !== 'paca') {
-        const layer = plainLayer(k, operation, treatment.method === 'full');
-        return E.right({ layer, params: { ...toDevice(k, checked) } });
-      }
-      return pipe(
-        E.traverseArray((plan: PacaPlan) => checkPlan(plan, site))(treatment.adapters),
-        E.map((plans) => ({
-          layer: pacaLayer(k, operation, plans.map(adapterConfig)),
-          params: pacaParams(k, operation, checked, plans),
-        })),
-      );
+      if (treatment.method === 'paca') return buildPaca(k, site, checked, treatment.adapters);
+      if (treatment.method === 'lora') return buildLora(k, site, checked, treatment.adapters);
+      const layer = plainLayer(k, site.operation, treatment.method === 'full');
+      return E.right({ layer, params: { ...toDevice(k, checked) } });
     }),
   );

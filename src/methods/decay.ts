@@ -36,6 +36,9 @@ const siteTarget = <T extends Spec>(
   params: Tree<T>,
 ): Result<Tree<T>> => {
   if (treatment.method === 'frozen') return E.right({});
+  if (treatment.method === 'lora') {
+    return fail('ConfigError', "decayTowards: 'pretrained', as LoRA does not train the weight itself", "'zero'", path);
+  }
   if (treatment.method === 'full') return E.right(mapTree(params, (p) => k.cast(p, p.dtype)));
   const { weight, adapters } = params as unknown as PacaParams<T>;
   const configs = treatment.adapters.map(adapterConfig);
@@ -62,7 +65,7 @@ export const decayTarget = <T extends Spec>(
 ): Result<Tree<T> | null> => {
   const isZero = (site: Site): boolean => {
     const { method } = treatmentOf(site);
-    return method === 'frozen' || (method === 'paca') === (towards === 'pretrained');
+    return method === 'frozen' || (method !== 'full') === (towards === 'pretrained');
   };
   if (sites.every(isZero)) return E.right(null);
   const at = params as { readonly [path: string]: Tree<T> };

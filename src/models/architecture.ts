@@ -51,6 +51,8 @@ export interface FixedStep {
   readonly name: string;
   /** The constants that are its parameters, by their name in the architecture. */
   readonly reads?: string;
+  /** Its residual is what decoding takes on from pass to pass. */
+  readonly remembers?: boolean;
   readonly make: <T extends Spec>(k: Kernels<T>, mode: Mode) => AnyLayer<T> | null;
 }
 

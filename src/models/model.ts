@@ -1,7 +1,8 @@
 /**
  * An architecture with weights and methods put into it: one layer over one record of parameters.
  *
- * Law: what lies before the first trained place keeps nothing, for no backward pass reaches it.
+ * Law: what lies before the first trained place keeps nothing, for no backward pass reaches it; decoding keeps what it
+ * remembers, and nothing else.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
@@ -133,7 +134,7 @@ const assemble = <T extends Spec>(
     const layer = layerOf(k, step, built, mode, isFront);
     if (layer === null) continue;
     const trains = hasLeaves(layer.trainable(paramsOf(step)));
-    layers.push(isFront && !trains && step !== steps.at(-1) ? anyLayer(frozenFront(layer)) : layer);
+    layers.push(isFront && !trains && mode.kind !== 'decode' ? anyLayer(frozenFront(layer)) : layer);
     isFront &&= !trains;
   }
   return sequence(k, layers);
@@ -159,7 +160,9 @@ const layerOf = <T extends Spec>(
     default: {
       const { name, at, layer: make } = built[nameOf(step)]!;
       const layer = make(mode);
-      return layer === null ? null : named(name, layer, at);
+      if (layer === null) return null;
+      const forgets = mode.kind === 'decode' && !(step.kind === 'fixed' && step.remembers);
+      return named(name, forgets ? anyLayer(frozenFront(layer)) : layer, at);
     }
   }
 };

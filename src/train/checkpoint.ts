@@ -14,9 +14,9 @@ import { leafPaths, mapTree, overlay, type Tree } from '../core/tree.ts';
 import { sha256Hex } from '../io/digest.ts';
 import { decodeSafetensors, encodeSafetensors } from '../io/safetensors.ts';
 import type { Files } from '../io/store.ts';
-import { parseStrictJson } from '../io/strict-json.ts';
 import type { Numbers } from '../optim/transform.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import { parseStrictJson } from '../spec/strict-json.ts';
 import { type HostTensor, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import { type Problem, type TrainState, trainableOf } from './step.ts';
 

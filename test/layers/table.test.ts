@@ -12,6 +12,7 @@ const helpers: ReadonlySet<string> = new Set([
   'activeConnections',
   'conv2dOutput',
   'convolution',
+  'freshLora',
   'frozen',
   'frozenFront', // has no backward pass: test/train/frozen-front.test.ts
   'geometryOf',
@@ -32,6 +33,7 @@ const files: readonly string[] = [
     .filter((file) => file !== 'checks.ts')
     .map((file) => `layers/${file}`),
   'methods/paca.ts',
+  'methods/lora.ts',
   'core/layer.ts',
   'core/chain.ts',
 ];

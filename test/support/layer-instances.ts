@@ -7,6 +7,7 @@ import { mapTree, type Tree } from '../../src/core/tree.ts';
 import { gelu, tanh } from '../../src/layers/activations.ts';
 import { type Conv2dConfig, conv2d, frozenConv2d } from '../../src/layers/conv2d.ts';
 import { type Affine, frozenLinear, linear } from '../../src/layers/linear.ts';
+import { loraLinear } from '../../src/methods/lora.ts';
 import { columnView, deltaShape, type Operation, weightShape } from '../../src/methods/operation.ts';
 import { type PacaAdapterConfig, pacaConv2d, pacaLinear } from '../../src/methods/paca.ts';
 import type { HostTensor, HostTensorOf, Shape, Spec } from '../../src/spec/tensor.ts';
@@ -126,6 +127,29 @@ export const pacaLinearInstance = (
 ): Instance => ({
   layer: (k) => asTree(pacaLinear(k, size, adapterConfigs(plans))),
   params: onBackend(pacaTree(pacaParams({ kind: 'linear', config: size }, plans, seed))),
+  x: normal(seed + 2, [...size.leading, size.in]),
+});
+
+/** One LoRA adapter. */
+export interface LoraPlan {
+  readonly rank: number;
+  readonly scale: number;
+  readonly active: boolean;
+  readonly trains: boolean;
+}
+
+export const loraLinearInstance = (
+  { size, plans }: { readonly size: LinearSize; readonly plans: readonly LoraPlan[] },
+  seed: number,
+): Instance => ({
+  layer: (k) => asTree(loraLinear(k, size, plans)),
+  params: onBackend({
+    ...affine({ kind: 'linear', config: size }, true, seed),
+    adapters: plans.map(({ rank }, i) => ({
+      a: normal(seed + 10 + i, [rank, size.in]),
+      b: normal(seed + 20 + i, [size.out, rank]),
+    })),
+  }),
   x: normal(seed + 2, [...size.leading, size.in]),
 });
 

@@ -32,6 +32,7 @@ import {
   type Instance,
   type LinearSize,
   linearInstance,
+  loraLinearInstance,
   onBackend,
   type Pair,
   pacaConv2dInstance,
@@ -109,6 +110,18 @@ const several: readonly AdapterPlan[] = [
 ];
 
 const pacaSizes = linearSize.chain((size) => fc.record({ size: fc.constant(size), plans: plansFor(size.in) }));
+const loraSizes = fc.record({
+  size: linearSize,
+  plans: fc.array(
+    fc.record({
+      rank: fc.constantFrom(1, 2, 3),
+      scale: fc.constantFrom(1, 0.5, 2, 1.3),
+      active: fc.boolean(),
+      trains: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
 const pacaConvSizes = any.anyConvolution.chain((config) =>
   fc.record({ config: fc.constant(config), plans: plansFor(columnsOf({ kind: 'conv2d', config })) }),
 );
@@ -304,6 +317,25 @@ export const layerTable: Readonly<Record<string, LayerCase>> = {
     pacaLinearInstance,
     { size: { leading: [2, 7], in: 5, out: 3 }, plans: several },
     pacaSizes,
+  ),
+  'lora linear': entry(
+    'loraLinear',
+    loraLinearInstance,
+    { size: { leading: [2], in: 5, out: 3 }, plans: [{ rank: 2, scale: 0.5, active: true, trains: true }] },
+    loraSizes,
+  ),
+  'lora linear with several adapters': entry(
+    'loraLinear',
+    loraLinearInstance,
+    {
+      size: { leading: [2, 3], in: 5, out: 3 },
+      plans: [
+        { rank: 2, scale: 2, active: true, trains: true },
+        { rank: 1, scale: 1, active: false, trains: true },
+        { rank: 3, scale: 0.5, active: true, trains: false },
+      ],
+    },
+    loraSizes,
   ),
   'paca conv2d': entry(
     'pacaConv2d',

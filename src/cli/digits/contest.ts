@@ -11,6 +11,7 @@ import { train } from '../../train/loop.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import { initialState, type TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
+import { outcomeOf } from '../run/outcome.ts';
 import { progressReader } from '../show/progress-reader.ts';
 import {
   type Experiment,
@@ -23,7 +24,6 @@ import {
   pretrain,
   release,
 } from './experiment.ts';
-import { outcomeOf } from './result.ts';
 import type { Settings } from './settings.ts';
 
 export interface Row {
@@ -166,7 +166,7 @@ const rowOf = async (
   const before = e.kernels.memory().live;
   const prepared = await prepare(e, start.weights, settings);
   if (E.isLeft(prepared)) return prepared;
-  const { problem, model, selected, batchAt } = prepared.right;
+  const { problem, model, adapted, batchAt } = prepared.right;
   const batch = batchAt(0)[0] ?? defect('a step without micro-batches');
   const input: Spec = { dtype: e.kernels.float, shape: batch.inputs.shape };
   const accounted = account(problem, input);
@@ -175,7 +175,7 @@ const rowOf = async (
   const trained = await trainRow(world, e, prepared.right, settings);
   if (E.isLeft(trained)) return trained;
   const { state, times, peakTensorBytes, curve } = trained.right;
-  const { files, digest } = await outcomeOf(e.kernels, prepared.right, state.params, settings);
+  const { files, digest } = await outcomeOf(problem, adapted, state.params, settings);
   const after = await evaluateOn(e, model, state.params, e.task.target.test);
   const source = await evaluateOn(e, model, state.params, e.task.source.test);
   release(problem, state);
@@ -184,8 +184,8 @@ const rowOf = async (
   const msPerStep = median(times);
   const row: Row = {
     method: settings.method,
-    select: selected === null ? null : settings.select,
-    rank: selected === null ? null : settings.rank,
+    select: adapted.indices === null ? null : settings.select,
+    rank: settings.method === 'full' ? null : settings.rank,
     trainable,
     before: start.target,
     after,
@@ -204,7 +204,7 @@ const rowOf = async (
     examplesPerSecond: (1000 * settings.batchSize * settings.gradAccumulation) / msPerStep,
     adapterBytes: [...files.values()].reduce((sum, f) => sum + f.length, 0),
     seeds: [settings.seed],
-    selection: selected?.cost ?? null,
+    selection: adapted.cost,
     digest,
     settings: { ...settings, lr: settings.learningRate },
   };

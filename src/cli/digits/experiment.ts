@@ -11,28 +11,21 @@ import { batchIndices, inOrder } from '../../data/batches.ts';
 import type { DigitsTask, Domain } from '../../data/digits.ts';
 import type { Examples } from '../../data/examples.ts';
 import { crossEntropy, type Loss } from '../../layers/losses.ts';
-import type { Treatment } from '../../methods/adapt.ts';
-import { decayTarget } from '../../methods/decay.ts';
-import type { Site } from '../../methods/operation.ts';
-import { matchTargets } from '../../methods/targets.ts';
-import { type Architecture, initialWeights, sitesOf, type Weights } from '../../models/architecture.ts';
+import { type Architecture, initialWeights, type Weights } from '../../models/architecture.ts';
 import { cnn } from '../../models/cnn.ts';
 import { mlp } from '../../models/mlp.ts';
 import { buildModel, type Model } from '../../models/model.ts';
 import { adamw } from '../../optim/adamw.ts';
-import { clipByGlobalNorm } from '../../optim/clip.ts';
-import { constant, cosine, linear, type Schedule, warmUp } from '../../optim/schedule.ts';
-import { momentum, sgd } from '../../optim/sgd.ts';
-import { chain, type Transform } from '../../optim/transform.ts';
-import { findSelector, selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import { type Account, account } from '../../train/account.ts';
 import { type Evaluation, evaluateClassifier } from '../../train/evaluate.ts';
 import type { HostBatch } from '../../train/host-batch.ts';
 import { train } from '../../train/loop.ts';
-import { type Selected, selectColumns } from '../../train/select.ts';
 import { initialState, type Problem, type TrainState, trainableOf } from '../../train/step.ts';
+import { scheduleOf } from '../run/optimizer.ts';
+import { problemOf } from '../run/problem.ts';
+import { type Adaptation, adaptation, type Places } from '../run/selection.ts';
 import { digitsBatch } from './data.ts';
 import type { Settings } from './settings.ts';
 
@@ -48,8 +41,7 @@ export interface Experiment<T extends Spec> {
 export interface Prepared<T extends Spec> {
   readonly problem: Problem<T, unknown>;
   readonly model: Model<T>;
-  /** The columns that PaCA trains, by module path, and what choosing them cost; null for full fine-tuning. */
-  readonly selected: Selected | null;
+  readonly adapted: Adaptation;
   readonly batchAt: (step: number) => readonly HostBatch[];
 }
 
@@ -61,28 +53,6 @@ export const architectureOf = ({ model, dropout }: Settings): Architecture =>
     : mlp({ widths: [196, 128, 64, 10], activation: 'relu', dropout });
 
 const lossOf = <T extends Spec>(k: Kernels<T>): Loss<T, unknown> => crossEntropy(k) as Loss<T, unknown>;
-
-const scheduleOf = ({ schedule, learningRate, warmUpSteps, steps }: Settings): Schedule => {
-  const after = steps - warmUpSteps;
-  const decaying = {
-    constant: constant(learningRate),
-    linear: linear(learningRate, 0, after),
-    cosine: cosine(learningRate, 0, after),
-  };
-  return warmUpSteps > 0 ? warmUp(warmUpSteps, decaying[schedule]) : decaying[schedule];
-};
-
-const optimizerOf = <T extends Spec>(k: Kernels<T>, s: Settings, target: Tree<T> | null): Transform<T> => {
-  const learningRate = scheduleOf(s);
-  const { decay } = s;
-  const optimizers: { readonly [O in Settings['optimizer']]: () => Transform<T> } = {
-    adamw: () => adamw(k, { learningRate, decay, decayTarget: target }),
-    sgd: () => sgd(k, { learningRate, decay, decayTarget: target }),
-    momentum: () => momentum(k, { learningRate, decay, decayTarget: target, momentum: s.momentum }),
-  };
-  const optimizer = optimizers[s.optimizer]();
-  return s.clip === null ? optimizer : chain(clipByGlobalNorm(k, s.clip), optimizer);
-};
 
 /** The micro-batches of a step: the step's examples, cut into `gradAccumulation` parts. */
 const batcher =
@@ -158,74 +128,17 @@ const hostWeights = async <T extends Spec>(k: Kernels<T>, params: Tree<T>): Prom
   return weights;
 };
 
-const treatments =
-  (selected: Selected | null, { alpha }: Settings) =>
-  (site: Site): Treatment => {
-    if (selected === null) return { method: 'full' };
-    const indices = selected.indices[site.path];
-    return indices === undefined ? { method: 'frozen' } : { method: 'paca', adapters: [{ indices, alpha }] };
-  };
-
-/** The columns of the places that the settings name, or null for full fine-tuning. */
-const select = async <T extends Spec>(
-  { kernels: k, architecture, clock }: Omit<Experiment<T>, 'task'>,
-  base: Weights,
-  s: Settings,
-  batches: readonly HostBatch[],
-): Promise<Result<Selected | null>> => {
-  if (s.method === 'full') return E.right(null);
-  const sites = sitesOf(architecture);
-  const found = pipe(
-    E.Do,
-    E.bind('selector', () => findSelector(selectors, s.select)),
-    E.bind('paths', () =>
-      matchTargets(
-        s,
-        sites.map(({ path }) => path),
-        architecture.head,
-      ),
-    ),
-  );
-  if (E.isLeft(found)) return found;
-  const { selector, paths } = found.right;
-  return selectColumns({
-    kernels: k,
-    architecture,
-    weights: base,
-    sites: sites.filter(({ path }) => paths.includes(path)),
-    selector,
-    rank: s.rank,
-    seed: s.selectSeed,
-    loss: lossOf(k),
-    batches,
-    clock,
-  });
-};
-
 /** Model, loss and optimizer of a method, over a base. */
 const assemble = <T extends Spec>(
-  k: Kernels<T>,
+  { kernels: k, architecture }: Places<T>,
   base: Weights,
-  selected: Selected | null,
+  adapted: Adaptation,
   s: Settings,
-): Result<Problem<T, unknown>> => {
-  const architecture = architectureOf(s);
-  const treatmentOf = treatments(selected, s);
-  return pipe(
-    E.Do,
-    E.bind('model', () => buildModel(k, architecture, base, treatmentOf)),
-    E.bind('target', ({ model }) =>
-      s.decay > 0 ? decayTarget(k, s.decayTowards, sitesOf(architecture), treatmentOf, model.params) : E.right(null),
-    ),
-    E.map(({ model, target }) => ({
-      kernels: k,
-      model,
-      loss: lossOf(k),
-      optimizer: optimizerOf(k, s, target),
-      seed: s.seed,
-    })),
+): Result<Problem<T, unknown>> =>
+  pipe(
+    buildModel(k, architecture, base, adapted.treatmentOf),
+    E.chain((model) => problemOf(k, architecture, model, adapted, s, lossOf(k))),
   );
-};
 
 /** Chooses the columns and puts model and optimizer together. */
 export const prepare = async <T extends Spec>(
@@ -235,14 +148,15 @@ export const prepare = async <T extends Spec>(
 ): Promise<Result<Prepared<T>>> => {
   const calibration = batcher(e.task.target.train, { ...s, gradAccumulation: 1 }, e.architecture.input);
   const batches = Array.from({ length: s.calibrationBatches }, (_, i) => calibration(i)).flat();
-  const selected = await select(e, base, s, batches);
-  if (E.isLeft(selected)) return selected;
+  const places = { ...e, weights: base };
+  const adapted = await adaptation(places, s, lossOf(e.kernels), batches);
+  if (E.isLeft(adapted)) return adapted;
   return pipe(
-    assemble(e.kernels, base, selected.right, s),
+    assemble(places, base, adapted.right, s),
     E.map((problem) => ({
       problem,
       model: problem.model,
-      selected: selected.right,
+      adapted: adapted.right,
       batchAt: batcher(e.task.target.train, s, e.architecture.input),
     })),
   );
@@ -258,12 +172,12 @@ export const plan = async <T extends Spec>(k: Kernels<T>, s: Settings): Promise<
   }
   const architecture = architectureOf(s);
   const weights = initialWeights(architecture, rngFromSeed(s.seed));
-  const e = { kernels: k, architecture, clock: () => 0 };
-  const selected = await select(e, weights, { ...s, select: 'random' }, []);
-  if (E.isLeft(selected)) return selected;
+  const places = { kernels: k, architecture, weights, clock: () => 0 };
+  const adapted = await adaptation(places, { ...s, select: 'random' }, lossOf(k), []);
+  if (E.isLeft(adapted)) return adapted;
   return k.scope(() =>
     pipe(
-      assemble(k, weights, selected.right, s),
+      assemble(places, weights, adapted.right, s),
       E.map((problem) => account(problem, { dtype: k.float, shape: [s.batchSize, ...architecture.input] })),
     ),
   );

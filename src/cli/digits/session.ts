@@ -1,21 +1,20 @@
 /** A fine-tuning run in its folder: begun, gone on with, shown, logged, brought to its result. */
 import { resolve } from 'node:path';
-import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Store } from '../../io/store.ts';
 import type { Weights } from '../../models/architecture.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
-import { resume, type TrainEvent, train } from '../../train/loop.ts';
+import { resume, train } from '../../train/loop.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import type { TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
+import { follow, withHint, writeCurve } from '../run/follow.ts';
+import { outcomeOf } from '../run/outcome.ts';
+import { ADAPTER, readBase, rewindEvents, writeBase } from '../run/run-folder.ts';
 import { progressReader } from '../show/progress-reader.ts';
-import { lineChart } from '../show/svg.ts';
 import { type Experiment, evaluateOn, finiteEvaluation, type Prepared, prepare, pretrain } from './experiment.ts';
-import { outcomeOf } from './result.ts';
-import { ADAPTER, appendEvent, CURVE, loggable, readBase, readEvents, rewindEvents, writeBase } from './run-folder.ts';
 import type { Settings } from './settings.ts';
 
 /** Everything that the run needs, once its input was found good and its folder claimed. */
@@ -62,40 +61,6 @@ const baseOf = ({ world, experiment, settings, store }: Session): Task<Weights> 
     }),
   );
 
-const interrupted = ({ settings }: Session, step: number): PacaError => ({
-  tag: 'Interrupted',
-  expected: `${settings.steps} steps`,
-  came: `a stop after ${step}`,
-  where: 'finetune',
-});
-
-/** Tells how a run that was stopped, in its pretraining or later, is gone on with. */
-const withHint =
-  ({ folder }: Session) =>
-  (e: PacaError): PacaError =>
-    e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e;
-
-/** Reads the events of the run to its end: shows, logs, and gives the final state. */
-const follow =
-  (session: Session, events: AsyncIterable<TrainEvent<Spec>>, firstStep: number): Task<TrainState<Spec>> =>
-  async () => {
-    const { world, store, settings } = session;
-    const progress = progressReader(world, firstStep);
-    try {
-      for await (const event of events) {
-        const logged = await appendEvent(store, loggable(event));
-        if (E.isLeft(logged)) return logged;
-        if (event.kind === 'step') progress.step(event.step, settings.steps, event.loss);
-        if (event.kind === 'failed') return E.left(event.error);
-        if (event.kind === 'interrupted') return E.left(interrupted(session, event.step));
-        if (event.kind === 'done') return E.right(event.state);
-      }
-      return E.left(interrupted(session, firstStep));
-    } finally {
-      progress.end();
-    }
-  };
-
 const trainOn = (session: Session, { problem, model, batchAt }: Prepared<Spec>): Task<TrainState<Spec>> => {
   const { world, experiment, settings, store, identity } = session;
   const validation = experiment.task.target.validation;
@@ -120,23 +85,9 @@ const trainOn = (session: Session, { problem, model, batchAt }: Prepared<Spec>):
         checkpointing: { store, every: settings.checkpointEvery, run: identity },
         signal: world.signal,
       });
-      return follow(session, events, state.step);
+      return follow({ ...session, steps: settings.steps }, events, state.step);
     }),
   );
-};
-
-const chartOf = (events: readonly Readonly<Record<string, unknown>>[], { method, task }: Settings): string => {
-  const points = (kind: string, value: (e: Readonly<Record<string, unknown>>) => unknown) =>
-    events.filter((e) => e.kind === kind).map((e): [number, number] => [Number(e.step), Number(value(e))]);
-  return lineChart({
-    title: `${method} on ${task}: loss`,
-    xLabel: 'step',
-    yLabel: 'cross-entropy (nats)',
-    series: [
-      { name: 'training', points: points('step', (e) => e.loss) },
-      { name: 'validation', points: points('eval', (e) => (e.metrics as { loss?: number }).loss), dashed: true },
-    ],
-  });
 };
 
 /** Writes adapter and loss curve, and measures on the test digits. */
@@ -148,21 +99,16 @@ const finish = (session: Session, prepared: Prepared<Spec>, state: TrainState<Sp
       const on = await evaluateOn(experiment, prepared.model, state.params, experiment.task.target.test);
       return finiteEvaluation(on, 'the evaluation on the test digits');
     }),
-    TE.bind('outcome', () => TE.fromTask(() => outcomeOf(experiment.kernels, prepared, state.params, settings))),
+    TE.bind('outcome', () => TE.fromTask(() => outcomeOf(prepared.problem, prepared.adapted, state.params, settings))),
     TE.chainFirst(
       ({ outcome }) =>
         () =>
           store.writeGroup(ADAPTER, outcome.files),
     ),
-    TE.chainFirst(() =>
-      pipe(
-        () => readEvents(store, Number.POSITIVE_INFINITY),
-        TE.chain((events) => () => store.write(CURVE, new TextEncoder().encode(chartOf(events, settings)))),
-      ),
-    ),
+    TE.chainFirst(() => () => writeCurve(store, `${settings.method} on ${settings.task}: loss`)),
     TE.map(({ worth: { loss, accuracy }, outcome: { digest } }): RunResult => {
       const adapter = resolve(folder, ADAPTER);
-      const selection = prepared.selected?.cost ?? null;
+      const selection = prepared.adapted.cost;
       return { run: folder, steps: state.step, loss, metric: { accuracy }, adapter, selection, digest };
     }),
   );
@@ -181,5 +127,5 @@ export const runSession = (session: Session): Promise<Result<RunResult>> =>
     ),
     TE.bind('state', ({ prepared }) => trainOn(session, prepared)),
     TE.chain(({ prepared, state }) => finish(session, prepared, state)),
-    TE.mapLeft(withHint(session)),
+    TE.mapLeft(withHint(session.folder)),
   )();

@@ -54,6 +54,9 @@ const appended = <T extends Spec>(k: Kernels<T>, a: T, b: T): T => {
   return k.scatterAdd(head, k.fromHost(range(first, first + second)), 1, b);
 };
 
+/** Keys and values of all tokens so far. */
+type Kept<T> = Pick<AttentionResidual<T>, 'k' | 'v'>;
+
 /** Attention over earlier keys and values too; its residual has them all. `past`: the residuals of the pass before. */
 export const decodingAttention = <T extends Spec>(
   k: Kernels<T>,
@@ -62,14 +65,14 @@ export const decodingAttention = <T extends Spec>(
   past: Tree<Spec> | null,
 ): AnyLayer<T> => {
   const layer = attention(k, config);
-  const before = past === null ? null : ((past as Readonly<Record<string, unknown>>)[name] as AttentionResidual<T>);
-  const decoding: Layer<None, None, AttentionInput<T>, T, AttentionResidual<T>> = {
+  const before = past === null ? null : ((past as Readonly<Record<string, unknown>>)[name] as Kept<T>);
+  const decoding: Layer<None, None, AttentionInput<T>, T, Kept<T>> = {
     ...layer,
     forward: (_, [q, [key, value]]) =>
       k.scope(() => {
         const all = before === null ? key : appended(k, before.k, key);
         const values = before === null ? value : appended(k, before.v, value);
-        return [layer.forward(none, [q, [all, values]])[0], { q, k: all, v: values }];
+        return [layer.forward(none, [q, [all, values]])[0], { k: all, v: values }];
       }),
     backward: noBackward,
     gradient: noBackward,

@@ -85,9 +85,13 @@ const attentionSteps = (c: LlamaConfig, block: string, window: number | null): r
         },
       ],
     },
-    fixed(path, (k, mode) =>
-      mode.kind === 'decode' ? decodingAttention(k, config, path, mode.past) : anyInput(attention(k, config)),
-    ),
+    {
+      kind: 'fixed',
+      name: path,
+      remembers: true,
+      make: (k, mode) =>
+        mode.kind === 'decode' ? decodingAttention(k, config, path, mode.past) : anyInput(attention(k, config)),
+    },
     fixed(`${path}.merge`, (k) => anyLayer(mergeHeads(k, { heads, width }))),
     map(`${path}.o_proj`, heads * width, c.width, c.outputBias),
   ];

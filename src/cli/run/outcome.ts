@@ -1,14 +1,14 @@
 /** What a finished run leaves: its trained numbers as files, and their digest. */
-import type { Kernels } from '../../core/fused.ts';
 import { leafPaths, type Tree } from '../../core/tree.ts';
 import { encodeAdapter } from '../../io/adapter.ts';
 import { joinBytes, sha256Hex } from '../../io/digest.ts';
 import { tensorBytes } from '../../io/little-endian.ts';
 import { encodeSafetensors } from '../../io/safetensors.ts';
 import type { Files } from '../../io/store.ts';
+import { evaluate } from '../../models/architecture.ts';
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
-import type { Prepared } from './experiment.ts';
-import type { Settings } from './settings.ts';
+import type { Problem } from '../../train/step.ts';
+import type { Adaptation, SelectionSettings } from './selection.ts';
 
 export interface Outcome {
   /** The adapter's files; the whole model's for full fine-tuning. */
@@ -19,13 +19,11 @@ export interface Outcome {
 
 /** What trains, on the host, by its path. */
 const trainedTensors = async <T extends Spec>(
-  k: Kernels<T>,
-  { model }: Prepared<T>,
+  { kernels: k, model }: Problem<T, unknown>,
   params: Tree<T>,
 ): Promise<Readonly<Record<string, HostTensor>>> => {
   const tensors: Record<string, HostTensor> = {};
-  const trained = leafPaths(model.layer({ kind: 'evaluate' }).trainable(params));
-  for (const [path, leaf] of trained) tensors[path] = await k.toHost(leaf);
+  for (const [path, leaf] of leafPaths(model.layer(evaluate).trainable(params))) tensors[path] = await k.toHost(leaf);
   return tensors;
 };
 
@@ -38,27 +36,33 @@ const digestOf = (tensors: Readonly<Record<string, HostTensor>>): Promise<string
     ),
   );
 
-export const outcomeOf = async <T extends Spec>(
-  k: Kernels<T>,
-  prepared: Prepared<T>,
-  params: Tree<T>,
-  settings: Settings,
-): Promise<Outcome> => {
-  const tensors = await trainedTensors(k, prepared, params);
-  const digest = await digestOf(tensors);
-  const { selected } = prepared;
-  if (selected === null) return { files: new Map([['model.safetensors', encodeSafetensors(tensors)]]), digest };
-  const modules = Object.entries(selected.indices).map(([path, indices]) => {
+/** A PaCA adapter in PEFT's layout; of other methods the trained tensors by their paths. */
+const filesOf = (
+  tensors: Readonly<Record<string, HostTensor>>,
+  { indices, paths }: Adaptation,
+  { rank, alpha, selectSeed: seed }: SelectionSettings,
+): Files => {
+  if (indices === null) return new Map([['model.safetensors', encodeSafetensors(tensors)]]);
+  const modules = Object.entries(indices).map(([path, chosen]) => {
     const delta = tensors[`${path}.adapters.0.delta`] as HostTensor;
-    return [path, { indices, delta }] as const;
+    return [path, { indices: chosen, delta }] as const;
   });
-  const files = encodeAdapter({
+  return encodeAdapter({
     method: 'paca',
-    rank: settings.rank,
-    alpha: settings.alpha,
-    targetModules: Object.keys(selected.indices),
-    seed: settings.selectSeed,
+    rank,
+    alpha,
+    targetModules: paths,
+    seed,
     modules: Object.fromEntries(modules),
   });
-  return { files, digest };
+};
+
+export const outcomeOf = async <T extends Spec>(
+  problem: Problem<T, unknown>,
+  adapted: Adaptation,
+  params: Tree<T>,
+  settings: SelectionSettings,
+): Promise<Outcome> => {
+  const tensors = await trainedTensors(problem, params);
+  return { files: filesOf(tensors, adapted, settings), digest: await digestOf(tensors) };
 };

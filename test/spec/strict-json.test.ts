@@ -3,8 +3,8 @@
 import fc from 'fast-check';
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, test } from 'vitest';
-import { excerpt, maxDepth, parseStrictJson } from '../../src/io/strict-json.ts';
 import { showError } from '../../src/spec/errors.ts';
+import { excerpt, maxDepth, parseStrictJson } from '../../src/spec/strict-json.ts';
 
 const shown = (text: string): string =>
   E.match(showError, (value) => `accepted ${JSON.stringify(value)}`)(parseStrictJson(text, 'x.json'));

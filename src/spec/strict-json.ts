@@ -7,7 +7,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import { fail, type Result } from '../spec/errors.ts';
+import { fail, type Result } from './errors.ts';
 
 /** Brackets that may be open at once. */
 export const maxDepth: number = 64;

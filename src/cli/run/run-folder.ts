@@ -1,17 +1,16 @@
 /**
- * The folder of a run: `config.json` (every setting, and what identifies the run), `base/` (the pretrained weights),
- * `checkpoint/`, `events.jsonl`, `adapter/` and `loss.svg`.
+ * The folder of a run: `config.json` (every setting, and what identifies the run), `base/` (weights that the run itself
+ * pretrained), `checkpoint/`, `events.jsonl`, `adapter/`, `loss.svg` and `report.html`.
  *
  * A folder that holds a run is never overwritten: it is resumed, or another one is taken.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { decodeSafetensors, encodeSafetensors } from '../../io/safetensors.ts';
 import type { Store } from '../../io/store.ts';
-import { parseStrictJson } from '../../io/strict-json.ts';
 import type { Weights } from '../../models/architecture.ts';
 import { fail, type Result } from '../../spec/errors.ts';
+import { parseStrictJson } from '../../spec/strict-json.ts';
 import { CHECKPOINT, type TrainEvent } from '../../train/loop.ts';
-import type { Settings } from './settings.ts';
 
 const CONFIG = 'config.json';
 const EVENTS = 'events.jsonl';
@@ -19,7 +18,8 @@ const BASE = 'base';
 const BASE_FILE = 'model.safetensors';
 export const ADAPTER = 'adapter';
 export const CURVE = 'loss.svg';
-const parts: readonly string[] = [BASE, CHECKPOINT, EVENTS, ADAPTER, CURVE];
+export const REPORT = 'report.html';
+const parts: readonly string[] = [BASE, CHECKPOINT, EVENTS, ADAPTER, CURVE, REPORT];
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -54,7 +54,7 @@ export const claimFolder = async (
   store: Store,
   where: string,
   run: string,
-  settings: Settings,
+  settings: object,
   resume: boolean,
 ): Promise<Result<void>> => {
   const held = await heldRun(store);
@@ -85,7 +85,7 @@ export const readBase = async (store: Store): Promise<Result<Weights | null>> =>
 export const writeBase = (store: Store, weights: Weights): Promise<Result<void>> =>
   store.writeGroup(BASE, new Map([[BASE_FILE, encodeSafetensors(weights)]]));
 
-type Logged = Readonly<Record<string, unknown>>;
+export type Logged = Readonly<Record<string, unknown>>;
 
 /** What of an event is written down: everything but the state's tensors. */
 export const loggable = <T>(event: TrainEvent<T>): Logged => {
