@@ -63,9 +63,15 @@ export {
 } from './data/sequences.ts';
 export { type Share, type Split, splitSamples } from './data/split.ts';
 export { type Tokenizer, type TokenizerFiles, tokenizerFromFiles } from './data/tokenizer.ts';
-export { type AdapterModule, encodeAdapter, type PacaAdapterFile } from './io/adapter.ts';
+export { type AdapterFile, decodeAdapter, encodeAdapter, type ReadAdapter, readAdapter } from './io/adapter.ts';
+export type { AdapterSettings } from './io/adapter-config.ts';
+export { encodeLoraAdapter, type LoraAdapterFile, type LoraModule, loraScale } from './io/adapter-lora.ts';
+export { type AdapterModule, encodePacaAdapter, type PacaAdapterFile } from './io/adapter-paca.ts';
+export { type Checkpoint, openCheckpoint } from './io/checkpoint.ts';
 export { sha256Hex } from './io/digest.ts';
+export { loadModel } from './io/load-model.ts';
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from './io/safetensors.ts';
+export { memorySource, type Source } from './io/source.ts';
 export { type Files, memoryStore, type Store } from './io/store.ts';
 export { gelu, type Pointwise, relu, silu, tanh } from './layers/activations.ts';
 export { type AttentionConfig, type AttentionInput, type AttentionResidual, attention } from './layers/attention.ts';

@@ -1,64 +1,92 @@
 /**
- * A PaCA adapter as Hugging Face PEFT (0.22) stores it: `adapter_config.json` and `adapter_model.safetensors` with
- * `base_model.model.<path>.paca_delta` and `….paca_indices`.
+ * Adapters in the interchange of Hugging Face PEFT: `adapter_config.json` and `adapter_model.safetensors`, of PaCA and
+ * of LoRA.
+ *
+ * Law: `decodeAdapter(encodeAdapter(a))` is `a`.
  */
-import type { HostTensor } from '../spec/tensor.ts';
-import { encodeSafetensors } from './safetensors.ts';
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import { fail, type Result } from '../spec/errors.ts';
+import { excerpt, type JsonObject, readJsonObject } from '../spec/strict-json.ts';
+import { CONFIG, checkTargets, unknownKeys } from './adapter-config.ts';
+import { encodeLoraAdapter, type LoraAdapterFile, loraKeys, readLora } from './adapter-lora.ts';
+import { encodePacaAdapter, type PacaAdapterFile, pacaKeys, readPaca } from './adapter-paca.ts';
+import { TENSORS } from './adapter-tensors.ts';
+import { decodeSafetensors } from './safetensors.ts';
+import { readAll, type Source } from './source.ts';
 import type { Files } from './store.ts';
 
-/** One adapted module. */
-export interface AdapterModule {
-  readonly indices: Int32Array;
-  /** δ, f32. */
-  readonly delta: HostTensor;
+export type AdapterFile = PacaAdapterFile | LoraAdapterFile;
+
+export interface ReadAdapter {
+  readonly adapter: AdapterFile;
+  /** What was dropped, one line each. */
+  readonly warnings: readonly string[];
 }
 
-export interface PacaAdapterFile {
-  readonly rank: number;
-  readonly alpha: number;
-  readonly targetModules: readonly string[];
-  readonly seed: number;
-  readonly modules: Readonly<Record<string, AdapterModule>>;
-}
+const PICKLE = 'adapter_model.bin';
 
-const PREFIX = 'base_model.model.';
-const TENSORS = 'adapter_model.safetensors';
-const CONFIG = 'adapter_config.json';
+const kinds = {
+  PACA: { keys: pacaKeys, read: readPaca },
+  LORA: { keys: loraKeys, read: readLora },
+} as const;
 
-const sorted = (record: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
+const kindOf = ({ peft_type: type }: JsonObject, where: string): Result<(typeof kinds)[keyof typeof kinds]> =>
+  type === 'PACA' || type === 'LORA'
+    ? E.right(kinds[type])
+    : fail('ConfigError', 'PACA or LORA', excerpt(type), `${where}, peft_type`);
 
-const configOf = ({ rank, alpha, targetModules, seed }: PacaAdapterFile): Readonly<Record<string, unknown>> =>
-  sorted({
-    peft_type: 'PACA',
-    r: rank,
-    paca_alpha: alpha,
-    target_modules: targetModules,
-    exclude_modules: null,
-    layers_to_transform: null,
-    layers_pattern: null,
-    random_seed: seed,
-    init_weights: true,
-    modules_to_save: null,
-    task_type: null,
-    auto_mapping: null,
-    base_model_name_or_path: null,
-    peft_version: '0.22.0',
-    revision: null,
-    inference_mode: true,
-  });
+const required = (files: Files, name: string, where: string): Result<Uint8Array> => {
+  const bytes = files.get(name);
+  if (bytes !== undefined) return E.right(bytes);
+  return name === TENSORS && files.has(PICKLE)
+    ? fail(
+        'FileError',
+        `${TENSORS} (save_pretrained with safe_serialization=True writes it)`,
+        `${PICKLE}, a pickle`,
+        where,
+      )
+    : fail('FileError', `a file ${name}`, 'none', where);
+};
+
+/**
+ * The adapter in the files of its folder, which `where` names in errors; 16-bit tensors are widened, PaCA's columns are
+ * sorted. Other files are not looked at.
+ * Errors: no such file, or not of its format; another `peft_type`; a setting that is not supported and not off; a module
+ * that lacks a tensor or that `target_modules` does not match; a tensor that is no module's or does not fit the rank;
+ * indices that are negative or repeated.
+ */
+export const decodeAdapter = (files: Files, where: string): Result<ReadAdapter> => {
+  const at = `${where}/${CONFIG}`;
+  return pipe(
+    required(files, CONFIG, where),
+    E.chain((bytes) => readJsonObject(bytes, at)),
+    E.bindTo('config'),
+    E.bind('kind', ({ config }) => kindOf(config, at)),
+    E.bind('bytes', () => required(files, TENSORS, where)),
+    E.bind('file', ({ bytes }) => decodeSafetensors(bytes, `${where}/${TENSORS}`)),
+    E.bind('adapter', ({ config, kind, file }): Result<AdapterFile> => kind.read(config, file.tensors, where)),
+    E.bind('matched', ({ adapter }) => checkTargets(adapter, Object.keys(adapter.modules), at)),
+    E.map(({ config, kind, adapter, matched }) => ({
+      adapter,
+      warnings: [...unknownKeys(config, kind.keys, at), ...matched],
+    })),
+  );
+};
+
+/** {@link decodeAdapter} over the files of a folder. */
+export const readAdapter = async (source: Source, where: string): Promise<Result<ReadAdapter>> => {
+  const names = await source.list();
+  if (E.isLeft(names)) return names;
+  const files = new Map<string, Uint8Array>();
+  for (const name of names.right.filter((each) => each === CONFIG || each === TENSORS)) {
+    const bytes = await readAll(source, name);
+    if (E.isLeft(bytes)) return bytes;
+    files.set(name, bytes.right);
+  }
+  return decodeAdapter(names.right.includes(PICKLE) ? new Map([...files, [PICKLE, new Uint8Array()]]) : files, where);
+};
 
 /** The two files of an adapter. */
-export const encodeAdapter = (adapter: PacaAdapterFile): Files => {
-  const tensors = Object.entries(adapter.modules).flatMap(([path, { indices, delta }]) => [
-    [`${PREFIX}${path}.paca_delta`, delta] as const,
-    [
-      `${PREFIX}${path}.paca_indices`,
-      { dtype: 'i64', shape: [indices.length], data: BigInt64Array.from(indices, BigInt) },
-    ] as const,
-  ]);
-  return new Map([
-    [TENSORS, encodeSafetensors(Object.fromEntries(tensors), { format: 'pt' })],
-    [CONFIG, new TextEncoder().encode(`${JSON.stringify(configOf(adapter), null, 2)}\n`)],
-  ]);
-};
+export const encodeAdapter = (adapter: AdapterFile): Files =>
+  adapter.method === 'paca' ? encodePacaAdapter(adapter) : encodeLoraAdapter(adapter);

@@ -91,6 +91,23 @@ const readLeaf = async (checkpoint: Checkpoint, step: LeafStep, wide: boolean): 
  * train in full, and biases, are f32. `trains`: as in `buildModel`.
  * Errors: a tensor that is missing, has another shape, holds no numbers, or is none of the model's; what the source
  * reports; whatever `adapt` refuses.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   encodeSafetensors, initialWeights, loadModel, memorySource, mlp, openCheckpoint, orThrow, rngFromSeed,
+ * } from 'paca-ts';
+ * import { resolveBackend } from 'paca-ts/backends';
+ *
+ * const { kernels } = orThrow(await resolveBackend('reference'));
+ * const architecture = mlp({ widths: [4, 3], activation: 'tanh' });
+ * const file = encodeSafetensors(initialWeights(architecture, rngFromSeed(1)));
+ * const folder = memorySource(new Map([['model.safetensors', file]])); // nodeSource(path) of 'paca-ts/node' on the disk
+ * const checkpoint = orThrow(await openCheckpoint(folder, 'my model'));
+ * checkpoint.names; // => ['layers.0.bias', 'layers.0.weight']
+ * const model = orThrow(await loadModel(kernels, architecture, checkpoint, () => ({ method: 'frozen' })));
+ * Object.keys(model.params); // => ['layers.0']
+ * ```
  */
 export const loadModel = async <T extends Spec>(
   k: Kernels<T>,

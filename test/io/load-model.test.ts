@@ -100,6 +100,16 @@ describe.each(['f32', 'f16', 'bf16'] as const)('a checkpoint in %s', (dtype) => 
   });
 });
 
+test('without widening, a 16-bit weight that trains in full is refused, and a 16-bit bias is not', () => {
+  const architecture = mlp({ widths: [4, 3], activation: 'tanh' });
+  const tensors = stored('bf16', initialWeights(architecture, rngFromSeed(1)));
+  expect(refusal(buildModel(k, architecture, tensors, full))).toContain('expected an f32 weight to train in full');
+  const half = { ...tensors, 'layers.0.weight': orThrow(widenHost(tensors['layers.0.weight']!, 'w')) };
+  expect(E.isRight(buildModel(k, architecture, half, full))).toBe(true);
+  const ints = { ...tensors, 'layers.0.bias': { dtype: 'i32', shape: [3], data: new Int32Array(3) } as const };
+  expect(refusal(buildModel(k, architecture, ints, frozen))).toContain('expected a bias of f32, f16 or bf16');
+});
+
 test('widenHost keeps every number', () => {
   const data = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i);
   for (const [dtype, number] of [['f16', f16ToNumber] as const, ['bf16', bf16ToNumber] as const]) {

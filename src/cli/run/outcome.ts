@@ -47,7 +47,14 @@ const filesOf = (
     const delta = tensors[`${path}.adapters.0.delta`] as HostTensor;
     return [path, { indices: chosen, delta }] as const;
   });
-  return encodeAdapter({ rank, alpha, targetModules: paths, seed, modules: Object.fromEntries(modules) });
+  return encodeAdapter({
+    method: 'paca',
+    rank,
+    alpha,
+    targetModules: paths,
+    seed,
+    modules: Object.fromEntries(modules),
+  });
 };
 
 export const outcomeOf = async <T extends Spec>(
