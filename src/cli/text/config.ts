@@ -15,47 +15,62 @@ const seed = v.pipe(v.number(), v.safeInteger());
 const modules = v.union([v.string(), v.array(v.string())]);
 const path = v.pipe(v.string(), v.minLength(1));
 
-const textSchema = v.strictObject({
-  base: path,
-  data: path,
-  validation: v.optional(v.union([path, v.pipe(v.number(), v.minValue(0), v.ltValue(1))])),
-  test: v.optional(path),
-  format: v.optional(v.picklist(['auto', ...recordFormats] as ['auto', ...RecordFormat[]])),
-  lossOn: v.optional(v.picklist(['completion', 'all'])),
-  maxLength: v.optional(count),
-  pack: v.optional(v.boolean()),
-  choices: v.optional(v.pipe(v.array(v.string()), v.minLength(2))),
-  samples: v.optional(fromZero),
-  recompute: v.optional(v.boolean()),
-  method: v.optional(v.picklist(['full', 'paca', 'lora'])),
-  rank: v.optional(count),
-  alpha: v.optional(positive),
-  select: v.optional(v.picklist(Object.keys(selectors))),
-  selectSeed: v.optional(seed),
-  calibrationBatches: v.optional(count),
-  targetModules: v.optional(modules),
-  excludeModules: v.optional(modules),
-  optimizer: v.optional(v.picklist(['adamw', 'sgd', 'momentum'])),
-  learningRate: v.optional(positive),
-  schedule: v.optional(v.picklist(['constant', 'linear', 'cosine'])),
-  warmUpSteps: v.optional(fromZero),
-  momentum: v.optional(v.pipe(v.number(), v.minValue(0), v.ltValue(1))),
-  decay: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0))),
-  decayTowards: v.optional(v.picklist(['pretrained', 'zero'])),
-  clip: v.optional(v.nullable(positive)),
-  batchSize: v.optional(count),
-  gradAccumulation: v.optional(count),
-  steps: v.optional(count),
-  epochs: v.optional(positive),
-  seed: v.optional(seed),
-  dataSeed: v.optional(seed),
-  evalEvery: v.optional(count),
-  checkpointEvery: v.optional(count),
-  backend: v.optional(v.string()),
-  threads: v.optional(count),
+/** An optional key with what it means; the descriptions go into the JSON Schema. */
+const key = <S extends v.GenericSchema>(value: S, description: string) =>
+  v.pipe(v.optional(value), v.description(description));
+
+const schema = v.strictObject({
+  base: v.pipe(path, v.description('Folder of a Hugging Face checkpoint of the LLaMA family.')),
+  data: v.pipe(path, v.description('JSONL file to learn from.')),
+  validation: key(
+    v.union([path, v.pipe(v.number(), v.minValue(0), v.ltValue(1))]),
+    'JSONL file, or the share of data that is held out. Default 0.05.',
+  ),
+  test: key(path, 'JSONL file on which the model is judged before and after.'),
+  format: key(
+    v.picklist(['auto', ...recordFormats] as ['auto', ...RecordFormat[]]),
+    'What the records are; by default they tell themselves.',
+  ),
+  lossOn: key(v.picklist(['completion', 'all']), 'Learn answers alone, or prompts too. Default completion.'),
+  maxLength: key(count, 'Tokens of a sequence; longer ones are cut. Default 512.'),
+  pack: key(v.boolean(), 'Put several documents into a row of maxLength. Default false.'),
+  choices: key(
+    v.pipe(v.array(v.string()), v.minLength(2)),
+    'Answers of the test, compared by their likelihood. Without them the answer is generated and must be the same.',
+  ),
+  samples: key(fromZero, "Tests that are shown with the model's own answer. Default 3."),
+  recompute: key(v.boolean(), 'Keep only what goes into each block, and compute it again. Default false.'),
+  method: key(v.picklist(['full', 'paca', 'lora']), 'Default paca.'),
+  rank: key(count, 'Columns of each weight (paca), or the width of A and B (lora). Default 16.'),
+  alpha: key(positive, 's = alpha/rank. Default rank.'),
+  select: key(v.picklist(Object.keys(selectors)), 'How columns are chosen. Default random.'),
+  selectSeed: key(seed, "Seed of the choice, or of LoRA's A. Default 0."),
+  calibrationBatches: key(count, 'Batches that a choice by gradient looks at. Default 10.'),
+  targetModules: key(modules, 'Expression, list of names, or all-linear (default), which leaves out the head.'),
+  excludeModules: key(modules, 'The same, to leave out.'),
+  optimizer: key(v.picklist(['adamw', 'sgd', 'momentum']), 'Default adamw.'),
+  learningRate: key(positive, 'Default 0.005 (paca), 0.003 (lora), 0.001 (full).'),
+  schedule: key(v.picklist(['constant', 'linear', 'cosine']), 'Default cosine.'),
+  warmUpSteps: key(fromZero, 'Default 10.'),
+  momentum: key(v.pipe(v.number(), v.minValue(0), v.ltValue(1)), 'With optimizer: momentum. Default 0.9.'),
+  decay: key(v.pipe(v.number(), v.finite(), v.minValue(0)), 'Weight decay. Default 0.'),
+  decayTowards: key(v.picklist(['pretrained', 'zero']), 'What decay pulls towards. Default pretrained.'),
+  clip: key(v.nullable(positive), 'Largest norm of the gradient. Default 1; null for none.'),
+  batchSize: key(count, 'Rows of a micro-batch. Default 8.'),
+  gradAccumulation: key(count, 'Micro-batches of a step. Default 1.'),
+  steps: key(count, 'Default: one epoch.'),
+  epochs: key(positive, 'In place of steps.'),
+  seed: key(seed, 'Default 1.'),
+  dataSeed: key(seed, 'Seed of the order of the data and of the split. Default 1.'),
+  evalEvery: key(count, 'Steps from one validation to the next. Default 50.'),
+  checkpointEvery: key(count, 'Steps from one checkpoint to the next. Default 50.'),
+  backend: key(v.string(), 'Default: the fastest exact one.'),
+  threads: key(count, 'Threads of the WebAssembly backend.'),
 });
 
-export const textKeys: readonly string[] = Object.keys(textSchema.entries);
+export const textSchema: v.GenericSchema = schema;
+
+export const textKeys: readonly string[] = Object.keys(schema.entries);
 
 /** The key has an effect only if the config is so. */
 type Rule = readonly [key: keyof TextInput, holds: (c: TextInput) => boolean, needs: string];
@@ -90,6 +105,6 @@ const checkRules = (config: TextInput, where: string): Result<TextInput> => {
 /** From what a file and the flags say together. */
 export const parseText = (input: unknown, where: string): Result<TextInput> =>
   pipe(
-    parseWith(textSchema, textKeys, input, where),
+    parseWith(schema, textKeys, input, where),
     E.chain((config) => checkRules(config as TextInput, where)),
   );
