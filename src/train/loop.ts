@@ -6,7 +6,8 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import { theSlot } from '../core/tree.ts';
+import type { Kernels } from '../core/fused.ts';
+import { leafPaths, type Tree, theSlot } from '../core/tree.ts';
 import type { Store } from '../io/store.ts';
 import { evaluate } from '../models/architecture.ts';
 import type { PacaError, Result } from '../spec/errors.ts';
@@ -69,11 +70,18 @@ export interface Loop<T extends Spec, R> {
 
 type StepEvent<T> = Extract<TrainEvent<T>, { kind: 'step' }>;
 
+/** A step that was done; `fault` says which gradients are not finite, null if all is well. */
+interface Stepped<T> {
+  readonly next: TrainState<T>;
+  readonly event: StepEvent<T>;
+  readonly fault: string | null;
+}
+
 const runStep = async <T extends Spec, R>(
   { problem, clock }: Loop<T, R>,
   state: TrainState<T>,
   batches: readonly HostBatch[],
-): Promise<readonly [TrainState<T>, StepEvent<T>]> => {
+): Promise<Stepped<T>> => {
   const { kernels: k } = problem;
   const start = clock();
   k.resetPeak();
@@ -85,11 +93,14 @@ const runStep = async <T extends Spec, R>(
   const loss = await numberOf(metrics.loss);
   const gradientNorm = await numberOf(metrics.gradientNorm);
   const updateRatio = await numberOf(metrics.updateRatio);
+  const isFinite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
+  const fault = isFinite ? null : await faultIn(k, metrics.gradientSquares);
   k.donate(metrics);
   const tokens = batches.reduce((sum, { inputs }) => sum + tokensOf(inputs), 0);
   const ms = clock() - start;
   const { peak: peakBytes } = k.memory();
-  return [next, { kind: 'step', step: next.step, loss, gradientNorm, updateRatio, tokens, ms, peakBytes }];
+  const event = { step: next.step, loss, gradientNorm, updateRatio, tokens, ms, peakBytes };
+  return { next, event: { kind: 'step', ...event }, fault };
 };
 
 const tokensOf = ({ dtype, shape }: Spec): number => (dtype === 'i32' ? sizeOf(shape) : (shape[0] ?? 0));
@@ -129,15 +140,23 @@ const checkedBatch = <T extends Spec, R>(
     ),
   );
 
-const nonFinite = <T>({ step, loss, gradientNorm }: StepEvent<T>): PacaError | null =>
-  Number.isFinite(loss) && Number.isFinite(gradientNorm)
-    ? null
-    : {
-        tag: 'NonFiniteError',
-        expected: 'a finite loss and gradient',
-        came: `loss ${loss}, gradient norm ${gradientNorm}`,
-        where: `step ${step}`,
-      };
+/** The trained tensors whose gradient is not finite, as a phrase; the backward pass met the last one first. */
+const faultIn = async <T extends Spec>(k: Kernels<T>, squares: Tree<T>): Promise<string> => {
+  const faulty: string[] = [];
+  for (const [path, square] of leafPaths(squares)) {
+    if (!Number.isFinite(Number((await k.toHost(square)).data[0]))) faulty.push(path);
+  }
+  const last = faulty.at(-1);
+  if (last === undefined) return '';
+  return `; the gradient of ${last} is not finite${faulty.length > 1 ? `, nor those of ${faulty.length - 1} before it` : ''}`;
+};
+
+const nonFinite = <T>({ step, loss, gradientNorm }: StepEvent<T>, fault: string): PacaError => ({
+  tag: 'NonFiniteError',
+  expected: 'a finite loss and gradient',
+  came: `loss ${loss}, gradient norm ${gradientNorm}${fault}`,
+  where: `step ${step}`,
+});
 
 const isDue = (step: number, every: number, steps: number): boolean => step % every === 0 || step === steps;
 
@@ -166,12 +185,11 @@ export async function* train<T extends Spec, R>(loop: Loop<T, R>): AsyncGenerato
       yield { kind: 'failed', step: state.step, error: batches.left };
       return;
     }
-    const [next, event] = await runStep(loop, state, batches.right);
+    const { next, event, fault } = await runStep(loop, state, batches.right);
     state = next;
     yield event;
-    const error = nonFinite(event);
-    if (error !== null) {
-      yield { kind: 'failed', step: state.step, error };
+    if (fault !== null) {
+      yield { kind: 'failed', step: state.step, error: nonFinite(event, fault) };
       return;
     }
     if (evaluation && isDue(state.step, evaluation.every, steps)) {

@@ -13,7 +13,7 @@ import { leaves, mapTree, overlay, type Tree, zipTrees } from '../core/tree.ts';
 import type { Loss, Targets } from '../layers/losses.ts';
 import { evaluate, type Mode } from '../models/architecture.ts';
 import type { Model } from '../models/model.ts';
-import { globalNorm } from '../optim/clip.ts';
+import { globalNorm, rootOfSum, squaredNorms } from '../optim/clip.ts';
 import { applyDeltas, type OptimizerState, type Release, type Transform } from '../optim/transform.ts';
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
@@ -48,6 +48,8 @@ export interface Metrics<T> {
   readonly loss: T;
   /** ‖g‖₂ over everything that trains, before clipping; a scalar. */
   readonly gradientNorm: T;
+  /** Σ g² of each trained tensor, before clipping; scalars, in the shape of what trains. */
+  readonly gradientSquares: Tree<T>;
   /** ‖Δθ‖₂/‖θ‖₂ over everything that trains, θ after the step; a scalar. */
   readonly updateRatio: T;
 }
@@ -135,14 +137,15 @@ export const trainStep = <T extends Spec, R>(
   const release = donate ? giveUp : undefined;
   const next = k.scope((): readonly [TrainState<T>, Metrics<T>] => {
     const [loss, gradient] = accumulate(problem, state, batch);
-    const gradientNorm = globalNorm(k, gradient);
+    const gradientSquares = squaredNorms(k, gradient);
+    const gradientNorm = rootOfSum(k, gradientSquares);
     const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before, release);
     const trained = applyDeltas(k, before, deltas, release);
     const params = overlay(state.params, trained);
     const updateRatio = k.div(globalNorm(k, deltas), globalNorm(k, trained));
     return [
       { params, optimizer: optimizerState, step: state.step + 1 },
-      { loss, gradientNorm, updateRatio },
+      { loss, gradientNorm, gradientSquares, updateRatio },
     ];
   });
   if (donate) {
