@@ -69,6 +69,7 @@ export { encodeLoraAdapter, type LoraAdapterFile, type LoraModule, loraScale } f
 export { type AdapterModule, encodePacaAdapter, type PacaAdapterFile } from './io/adapter-paca.ts';
 export { type Checkpoint, openCheckpoint } from './io/checkpoint.ts';
 export { sha256Hex } from './io/digest.ts';
+export { parseLlamaConfig } from './io/llama-config.ts';
 export { loadModel } from './io/load-model.ts';
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from './io/safetensors.ts';
 export { memorySource, type Source } from './io/source.ts';
@@ -101,11 +102,22 @@ export { type SwigluResidual, swiglu } from './layers/swiglu.ts';
 export {
   adapt,
   type HostAffine,
+  type LoraPlan,
   methodNames,
   type PacaPlan,
   type Treatment,
 } from './methods/adapt.ts';
 export { type DecayTowards, decayTarget } from './methods/decay.ts';
+export {
+  freshLora,
+  type LoraAdapter,
+  type LoraAdapterConfig,
+  type LoraGradient,
+  type LoraLayer,
+  type LoraParams,
+  type LoraResidual,
+  loraLinear,
+} from './methods/lora.ts';
 export { type Merged, mergePaca, type SavedColumns, unmergePaca } from './methods/merge.ts';
 export {
   type ColumnView,
@@ -131,13 +143,23 @@ export { type ModulePattern, matchTargets, type Targets } from './methods/target
 export {
   type Architecture,
   evaluate,
+  type FixedStep,
   initialWeights,
+  type LeafStep,
+  leafSteps,
   type Mode,
+  type PlainStep,
+  type SiteStep,
   type Step,
   sitesOf,
+  tensorsOf,
   type Weights,
 } from './models/architecture.ts';
 export { type CnnConfig, cnn } from './models/cnn.ts';
+export { type Generation, generate, greedy, type Sampling, sampleToken } from './models/generate.ts';
+export type { LlamaConfig } from './models/llama/config.ts';
+export { type LlamaOptions, llama } from './models/llama/llama.ts';
+export type { RopeScaling } from './models/llama/rope-scaling.ts';
 export { type MlpConfig, mlp } from './models/mlp.ts';
 export { buildModel, type Model } from './models/model.ts';
 export { type ActivationName, activation, dropoutStep, site } from './models/steps.ts';

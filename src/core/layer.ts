@@ -130,14 +130,13 @@ const asSum = (y: SlotTree): SlotTree => (isLeaf(y) ? { ...y, slot: `${y.scope}+
 
 /**
  * The front of a network in which nothing trains: it keeps nothing, for no backward pass ever reaches it. Asking for one
- * is a defect; {@link andThen}'s `gradient` does not.
+ * is a defect; {@link andThen}'s `gradient` does not. Its gradient, the empty tree, needs none.
  */
 export const frozenFront = <P, G, X, Y, R>(f: Layer<P, G, X, Y, R>): Layer<P, G, X, Y, None> => {
-  const none = (): never => defect('a frozen front has no backward pass');
   return {
     forward: (p, x) => [f.forward(p, x)[0], {}],
-    backward: none,
-    gradient: none,
+    backward: () => defect('a frozen front has no backward pass'),
+    gradient: f.trainable,
     trainable: f.trainable,
     output: f.output,
     residual: () => ({}),

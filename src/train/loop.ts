@@ -10,7 +10,7 @@ import { theSlot } from '../core/tree.ts';
 import type { Store } from '../io/store.ts';
 import { evaluate } from '../models/architecture.ts';
 import type { PacaError, Result } from '../spec/errors.ts';
-import { inputSlot, type Spec } from '../spec/tensor.ts';
+import { inputSlot, type Spec, sizeOf } from '../spec/tensor.ts';
 import { breathe, LONGEST_BREATH } from './breathe.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { checkTargets, type HostBatch, toDevice } from './host-batch.ts';
@@ -24,6 +24,10 @@ export type TrainEvent<T> =
       readonly loss: number;
       /** ‖g‖₂ over what trains, before clipping. */
       readonly gradientNorm: number;
+      /** ‖Δθ‖₂/‖θ‖₂ over what trains. */
+      readonly updateRatio: number;
+      /** Tokens of the step, or examples where the inputs are no tokens. */
+      readonly tokens: number;
       readonly ms: number;
       /** Most bytes of tensors alive during the step. */
       readonly peakBytes: number;
@@ -77,12 +81,18 @@ const runStep = async <T extends Spec, R>(
     const batch = batches.map((b) => toDevice(k, b));
     return trainStep(problem, state, batch, { donate: true });
   });
-  const loss = Number((await k.toHost(metrics.loss)).data[0]);
-  const gradientNorm = Number((await k.toHost(metrics.gradientNorm)).data[0]);
-  k.donate([metrics.loss, metrics.gradientNorm]);
-  const { peak } = k.memory();
-  return [next, { kind: 'step', step: next.step, loss, gradientNorm, ms: clock() - start, peakBytes: peak }];
+  const numberOf = async (scalar: T): Promise<number> => Number((await k.toHost(scalar)).data[0]);
+  const loss = await numberOf(metrics.loss);
+  const gradientNorm = await numberOf(metrics.gradientNorm);
+  const updateRatio = await numberOf(metrics.updateRatio);
+  k.donate(metrics);
+  const tokens = batches.reduce((sum, { inputs }) => sum + tokensOf(inputs), 0);
+  const ms = clock() - start;
+  const { peak: peakBytes } = k.memory();
+  return [next, { kind: 'step', step: next.step, loss, gradientNorm, updateRatio, tokens, ms, peakBytes }];
 };
+
+const tokensOf = ({ dtype, shape }: Spec): number => (dtype === 'i32' ? sizeOf(shape) : (shape[0] ?? 0));
 
 const save = async <T extends Spec, R>(
   { problem, checkpointing }: Loop<T, R>,

@@ -48,6 +48,8 @@ export interface Metrics<T> {
   readonly loss: T;
   /** ‖g‖₂ over everything that trains, before clipping; a scalar. */
   readonly gradientNorm: T;
+  /** ‖Δθ‖₂/‖θ‖₂ over everything that trains, θ after the step; a scalar. */
+  readonly updateRatio: T;
 }
 
 export interface StepOptions {
@@ -137,9 +139,10 @@ export const trainStep = <T extends Spec, R>(
     const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before, release);
     const trained = applyDeltas(k, before, deltas, release);
     const params = overlay(state.params, trained);
+    const updateRatio = k.div(globalNorm(k, deltas), globalNorm(k, trained));
     return [
       { params, optimizer: optimizerState, step: state.step + 1 },
-      { loss, gradientNorm },
+      { loss, gradientNorm, updateRatio },
     ];
   });
   if (donate) {

@@ -6,7 +6,7 @@ import { tensorBytes } from '../../io/little-endian.ts';
 import { encodeSafetensors } from '../../io/safetensors.ts';
 import type { Files } from '../../io/store.ts';
 import { evaluate } from '../../models/architecture.ts';
-import type { HostTensor, Spec } from '../../spec/tensor.ts';
+import type { HostTensor, HostTensorOf, Spec } from '../../spec/tensor.ts';
 import type { Problem } from '../../train/step.ts';
 import type { Adaptation, SelectionSettings } from './selection.ts';
 
@@ -36,25 +36,34 @@ const digestOf = (tensors: Readonly<Record<string, HostTensor>>): Promise<string
     ),
   );
 
-/** A PaCA adapter in PEFT's layout; of other methods the trained tensors by their paths. */
+/** An adapter in PEFT's layout; after full training the trained tensors by their paths. */
 const filesOf = (
   tensors: Readonly<Record<string, HostTensor>>,
   { indices, paths }: Adaptation,
-  { rank, alpha, selectSeed: seed }: SelectionSettings,
+  { method, rank, alpha, selectSeed: seed }: SelectionSettings,
 ): Files => {
-  if (indices === null) return new Map([['model.safetensors', encodeSafetensors(tensors)]]);
-  const modules = Object.entries(indices).map(([path, chosen]) => {
-    const delta = tensors[`${path}.adapters.0.delta`] as HostTensor;
-    return [path, { indices: chosen, delta }] as const;
-  });
-  return encodeAdapter({
-    method: 'paca',
-    rank,
-    alpha,
-    targetModules: paths,
-    seed,
-    modules: Object.fromEntries(modules),
-  });
+  const at = (path: string, part: string): HostTensorOf<'f32'> =>
+    tensors[`${path}.adapters.0.${part}`] as HostTensorOf<'f32'>;
+  const modules = <A>(of: (path: string) => A): Readonly<Record<string, A>> =>
+    Object.fromEntries(paths.map((path) => [path, of(path)]));
+  const shared = { rank, alpha, targetModules: paths, seed };
+  switch (method) {
+    case 'full':
+      return new Map([['model.safetensors', encodeSafetensors(tensors)]]);
+    case 'lora':
+      return encodeAdapter({
+        ...shared,
+        method,
+        rankStabilized: false,
+        modules: modules((path) => ({ a: at(path, 'a'), b: at(path, 'b'), alpha })),
+      });
+    case 'paca':
+      return encodeAdapter({
+        ...shared,
+        method,
+        modules: modules((path) => ({ indices: indices?.[path] as Int32Array, delta: at(path, 'delta') })),
+      });
+  }
 };
 
 export const outcomeOf = async <T extends Spec>(

@@ -20,6 +20,7 @@ import type { World } from '../command.ts';
 import { follow, pointsOf, withHint, writeCurve } from '../run/follow.ts';
 import { outcomeOf } from '../run/outcome.ts';
 import { problemOf } from '../run/problem.ts';
+import { writeReport } from '../run/report.ts';
 import { ADAPTER, readEvents, rewindEvents } from '../run/run-folder.ts';
 import { type Adaptation, adaptation } from '../run/selection.ts';
 import { type Base, hostWeights } from './base.ts';
@@ -165,17 +166,15 @@ const trainOn = (session: TextSession, ready: Ready): Task<TrainState<Spec>> => 
   );
 };
 
-/** Tokens of a step's rows over its median time. */
-const tokenRate = ({ store, data, settings }: TextSession): Task<number> =>
+/** Tokens over time, of the steps in the middle of the field. */
+const tokenRate = ({ store }: TextSession): Task<number> =>
   pipe(
     () => readEvents(store, Number.POSITIVE_INFINITY),
-    TE.map((events) => {
-      const at = batcher(data, settings);
-      const sampled = Array.from({ length: Math.min(settings.steps, 20) }, (_, i) => at(i)).flat();
-      const tokens = sampled.reduce((sum, { inputs }) => sum + sizeOf(inputs.shape), 0) / Math.min(settings.steps, 20);
-      const ms = median(pointsOf(events, 'step', (e) => e.ms).map(([, value]) => value));
-      return Math.round((1000 * tokens) / ms);
-    }),
+    TE.map((events) =>
+      Math.round(
+        median(pointsOf(events, 'step', (e) => (1000 * Number(e.tokens)) / Number(e.ms)).map(([, rate]) => rate)),
+      ),
+    ),
   );
 
 /** The bytes of the run for its largest micro-batch, from shapes alone. */
@@ -188,7 +187,7 @@ const bytesOf = ({ data, settings }: TextSession, { problem }: Ready): Account =
   return account(problem, largest);
 };
 
-/** Writes adapter and loss curve, and judges. */
+/** Writes adapter, loss curve and report, and judges. */
 const finish = (
   session: TextSession,
   ready: Ready,
@@ -226,6 +225,7 @@ const finish = (
         digest,
       }),
     ),
+    TE.chainFirst((result) => () => writeReport(store, `${settings.method} on ${settings.data}`, settings, result)),
   );
 };
 
