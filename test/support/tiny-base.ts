@@ -42,7 +42,7 @@ export interface TinyBaseOptions extends TinyOptions {
 }
 
 /** Its architecture's settings. */
-export const tinyBaseConfig: LlamaConfig = tinyLlama({ vocabulary: vocabularySize, positions: 96 });
+export const tinyBaseConfig: LlamaConfig = tinyLlama({ vocabulary: vocabularySize, positions: 64 });
 
 /** Writes the folder. */
 export const tinyBase = (folder: string, { seed = 1, chatTemplate, ...options }: TinyBaseOptions = {}): string =>

@@ -50,7 +50,7 @@ const loraTreatment = (adapter: AdapterFile & { method: 'lora' }, path: string):
  * What an adapter makes of each place. `where`: the adapter's folder.
  * Errors: a module that is no linear map of the architecture.
  */
-export const treatmentsOf = (adapter: AdapterFile, architecture: Architecture, where: string): Result<TreatmentOf> => {
+const treatmentsOf = (adapter: AdapterFile, architecture: Architecture, where: string): Result<TreatmentOf> => {
   const paths = sitesOf(architecture).flatMap(({ path, operation }) => (operation.kind === 'linear' ? [path] : []));
   const stray = Object.keys(adapter.modules).find((path) => !paths.includes(path));
   if (stray !== undefined) {

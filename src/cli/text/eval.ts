@@ -101,9 +101,10 @@ const examOf = ({ tokenizer, config }: Base, input: Input, samples: readonly Sam
   );
 };
 
-const warnOfCuts = ({ terminal }: World, { truncated, droppedEmpty }: SequenceReport): void => {
+const warnOfCuts = ({ terminal }: World, { samples, truncated, droppedEmpty }: SequenceReport): void => {
   if (truncated === 0) return;
-  terminal.write(`paca: ${truncated} records were cut to the longest length, ${droppedEmpty} without an answer left\n`);
+  const cut = `${truncated} of ${samples} records cut to the longest length`;
+  terminal.write(`paca: ${cut}, ${droppedEmpty} left without an answer\n`);
 };
 
 const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
