@@ -39,8 +39,10 @@ const configOf = (files: Files): Record<string, unknown> =>
 const tensorsOf = (files: Files): Weights =>
   orThrow(decodeSafetensors(files.get('adapter_model.safetensors')!, 'a')).tensors;
 
-const paca = (): PacaAdapterFile => orThrow(decodeAdapter(peft('peft-paca'), 'a')).adapter as PacaAdapterFile;
-const lora = (): LoraAdapterFile => orThrow(decodeAdapter(peft('peft-lora'), 'a')).adapter as LoraAdapterFile;
+const paca = (name = 'peft-paca'): PacaAdapterFile =>
+  orThrow(decodeAdapter(peft(name), 'a')).adapter as PacaAdapterFile;
+const lora = (name = 'peft-lora'): LoraAdapterFile =>
+  orThrow(decodeAdapter(peft(name), 'a')).adapter as LoraAdapterFile;
 
 describe.each(['peft-paca', 'peft-lora'])('the fixture %s', (name) => {
   test('is read without a warning, from its files and from its folder', async () => {
@@ -95,14 +97,14 @@ describe('the model that an adapter makes gives the logits of PEFT', () => {
     return weights;
   };
 
-  test('PaCA', async () => {
-    const { modules, alpha } = paca();
+  test.each(['peft-paca', 'own-paca'])('PaCA: %s', async (name) => {
+    const { modules, alpha } = paca(name);
     const treatment = ({ path }: Site): Treatment => {
       const { indices, delta } = modules[path]!;
       return { method: 'paca', adapters: [{ indices, delta, alpha }] };
     };
     const checkpoint = orThrow(await openCheckpoint(nodeSource(fixture('llama3')), 'llama3'));
-    await expectLogits('peft-paca', orThrow(await loadModel(f64, llama(llama3), checkpoint, treatment)));
+    await expectLogits(name, orThrow(await loadModel(f64, llama(llama3), checkpoint, treatment)));
   });
 
   test('PaCA as LoRA, written and read again', async () => {
@@ -121,7 +123,16 @@ describe('the model that an adapter makes gives the logits of PEFT', () => {
     await expectLogits('peft-paca', orThrow(model));
   });
 
-  test('LoRA', async () => {
+  test.each(['peft-lora', 'own-lora'])('LoRA, as a method: %s', async (name) => {
+    const adapter = lora(name);
+    const treatment = ({ path }: Site): Treatment => {
+      const module = adapter.modules[path]!;
+      return { method: 'lora', adapters: [{ a: module.a, b: module.b, scale: loraScale(adapter, module) }] };
+    };
+    await expectLogits(name, orThrow(buildModel(f64, llama(llama3), base(), treatment)));
+  });
+
+  test('LoRA, merged', async () => {
     const adapter = lora();
     const scaled = Object.entries(adapter.modules).map(([path, m]) => [path, { ...m, scale: loraScale(adapter, m) }]);
     const model = buildModel(f64, llama(llama3), adapted(Object.fromEntries(scaled)), () => ({ method: 'frozen' }));

@@ -2,22 +2,20 @@
 import * as E from 'fp-ts/lib/Either.js';
 import type { Store } from '../../io/store.ts';
 import type { Result } from '../../spec/errors.ts';
-import { type LineChart, lineChart } from '../show/svg.ts';
+import { escapeXml, type LineChart, lineChart } from '../show/svg.ts';
 import { pointsOf } from './follow.ts';
 import { type Logged, REPORT, readEvents } from './run-folder.ts';
-
-const escape = (text: string): string => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
 const rowsOf = (record: object): string =>
   Object.entries(record)
     .map(([name, value]) => {
       const text = typeof value === 'string' ? value : JSON.stringify(value);
-      return `<tr><th>${escape(name)}</th><td>${escape(text ?? '')}</td></tr>`;
+      return `<tr><th>${escapeXml(name)}</th><td>${escapeXml(text ?? '')}</td></tr>`;
     })
     .join('\n');
 
 const section = (title: string, record: object): string =>
-  `<h2>${escape(title)}</h2>\n<table>\n${rowsOf(record)}\n</table>`;
+  `<h2>${escapeXml(title)}</h2>\n<table>\n${rowsOf(record)}\n</table>`;
 
 const charts = (events: readonly Logged[]): readonly LineChart[] => [
   {
@@ -64,8 +62,8 @@ export const writeReport = async (
   if (E.isLeft(events)) return events;
   const page = [
     '<!doctype html>',
-    `<html lang="en"><head><meta charset="utf-8"><title>${escape(title)}</title><style>${style}</style></head><body>`,
-    `<h1>${escape(title)}</h1>`,
+    `<html lang="en"><head><meta charset="utf-8"><title>${escapeXml(title)}</title><style>${style}</style></head><body>`,
+    `<h1>${escapeXml(title)}</h1>`,
     section('Result', result),
     ...charts(events.right).map(lineChart),
     section('Settings', settings),

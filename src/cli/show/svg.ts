@@ -50,7 +50,7 @@ interface Frame {
 // text
 
 /** Text for an element or an attribute: marks escaped, blanks made one space, characters that XML forbids replaced. */
-const escapeXml = (content: string): string =>
+export const escapeXml = (content: string): string =>
   content
     .replace(/\s+/g, ' ')
     .replace(/[\p{Cc}\p{Surrogate}\ufffe\uffff]/gu, '\ufffd')

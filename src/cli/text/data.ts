@@ -74,7 +74,9 @@ const assemble = (base: Base, s: DataSettings, files: readonly File[]): Result<T
         ? planRows(train.sequences, packing)
         : fail('DataError', 'samples from which something is learnt', 'none', s.data),
     ),
-    E.bind('validation', ({ held: { sequences } }) => tokenBatches(sequences, s.batchSize, packing, padding)),
+    E.bind('validation', ({ held: { sequences } }) =>
+      sequences.length === 0 ? E.right([]) : tokenBatches(sequences, s.batchSize, packing, padding),
+    ),
     E.map(({ train, rows, validation }) => ({
       train: train.sequences,
       ...{ rows, packing, padding, validation },

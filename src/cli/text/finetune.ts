@@ -78,7 +78,9 @@ const show = ({ print, columns: width }: World, r: TextResult): void => {
   if (r.loss !== null) print(`loss on the validation part ${r.loss.toFixed(4)}\n`);
   print(`${formatCount(r.trainable)} numbers trained; ${formatCount(r.tokensPerSecond)} tokens a second; `);
   print(`memory: weights ${formatBytes(bytes.weights)}, kept for the backward pass ${formatBytes(bytes.residual)}, `);
-  print(`gradients and optimizer ${formatBytes(bytes.gradients + bytes.optimizer)}\n`);
+  print(
+    `gradients and optimizer ${formatBytes(bytes.gradients + bytes.optimizer)}; at its peak the process had ${formatBytes(r.peakBytes)}\n`,
+  );
   print(`adapter  ${r.adapter}\ndigest   ${r.digest}\n`);
 };
 

@@ -1,5 +1,6 @@
 /** A language model's fine-tuning run in its folder: begun, gone on with, logged, brought to its result. */
 import { resolve } from 'node:path';
+import process from 'node:process';
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
@@ -63,12 +64,16 @@ export interface TextResult {
   readonly trainable: number;
   readonly bytes: Account;
   readonly tokensPerSecond: number;
+  /** Peak resident memory of this process. */
+  readonly peakBytes: number;
   readonly adapter: string;
   readonly selection: SelectionCost | null;
   readonly digest: string;
 }
 
 type Task<A> = TE.TaskEither<PacaError, A>;
+
+const KIBIBYTE = 1024;
 
 const lossOf = ({ kernels }: AnyBackend): Loss<Spec, unknown> => crossEntropy(kernels) as Loss<Spec, unknown>;
 
@@ -220,6 +225,7 @@ const finish = (
         trainable: trainableCount(ready.problem),
         bytes: bytesOf(session, ready),
         tokensPerSecond,
+        peakBytes: process.resourceUsage().maxRSS * KIBIBYTE,
         adapter: resolve(folder, ADAPTER),
         selection: ready.adapted.cost,
         digest,
