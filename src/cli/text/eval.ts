@@ -166,9 +166,8 @@ const names: Readonly<Record<string, string>> = {
 };
 
 const show = ({ print, columns: width }: World, r: Report): void => {
-  print(
-    `${formatCount(r.samples)} records, loss ${r.loss.toFixed(4)} over ${formatCount(r.tokens)} tokens of answers, `,
-  );
+  print(`${formatCount(r.samples)} record${r.samples === 1 ? '' : 's'}, loss ${r.loss.toFixed(4)} `);
+  print(`over ${formatCount(r.tokens)} tokens of answers, `);
   print(`perplexity ${r.perplexity.toPrecision(4)}\n`);
   for (const [name, value] of Object.entries(r.metrics)) print(`${names[name]}: ${formatPercent(value)}\n`);
   const rows = Object.entries(r.categories).map(([name, value]) => [name, formatPercent(value)]);
