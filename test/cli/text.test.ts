@@ -5,11 +5,12 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { decodeAdapter } from '../../src/io/adapter.ts';
 import { orThrow } from '../../src/spec/errors.ts';
+import { tinyBase } from '../support/tiny-base.ts';
 import { call, start, temporaryFolder } from './program.ts';
-import { writeBase, writeData } from './text-folder.ts';
+import { writeData } from './text-folder.ts';
 
 const folder = temporaryFolder();
-const base = writeBase(join(folder, 'base'));
+const base = tinyBase(join(folder, 'base'));
 const data = writeData(join(folder, 'train.jsonl'), 40);
 const test = writeData(join(folder, 'test.jsonl'), 8);
 const at = (name: string): string => join(folder, name);

@@ -1,6 +1,7 @@
 /**
  * What a language model makes of held-out samples: whether the answer is right. With choices, the one that the model finds
- * likeliest counts, as MMLU is scored; else it is generated, and must be the expected text.
+ * likeliest counts, as MMLU is scored; else it is generated, and must be the expected text. Choices are the same for all
+ * samples, or each record's own: `choices`, a list, with `answer`, an index or a text, where its completion is none of them.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
@@ -17,6 +18,7 @@ import { fail, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { rowLogLikelihoods } from '../../train/score.ts';
 import type { Base } from './base.ts';
+import { type Choices, choicesOf } from './choices.ts';
 
 /** A model with weights, and the tokens that it speaks. */
 export interface Speaker<T extends Spec> {
@@ -27,6 +29,8 @@ export interface Speaker<T extends Spec> {
 }
 
 export interface Judged {
+  /** What `accuracy` is a share of: likeliest choices that are right, or generated answers that are the expected text. */
+  readonly by: 'choices' | 'generation';
   readonly accuracy: number;
   readonly count: number;
   /** Accuracy of each category that the records name. */
@@ -38,22 +42,29 @@ interface Question {
   /** Whether the prompt brings its special tokens along, as a chat template's does. */
   readonly isChat: boolean;
   readonly answer: string;
+  /** The record's own, and which of them is right. */
+  readonly own: Choices | null;
   readonly category: string | null;
   readonly where: string;
 }
 
+/** A document without a prompt: nothing is asked. */
+export const isPlainText = (sample: Sample): boolean =>
+  sample.kind === 'plain' && sample.segments.slice(0, -1).every(({ text }) => text === '');
+
 const questionOf = (sample: Sample, { tokenizer }: Base): Result<Question> => {
   const { where, aside } = sample;
   const category = typeof aside.category === 'string' ? aside.category : null;
+  const withOwn = (question: Omit<Question, 'own'>): Result<Question> =>
+    pipe(
+      choicesOf(aside, question.answer, where),
+      E.map((own) => ({ ...question, own })),
+    );
   if (sample.kind === 'plain') {
     const answer = sample.segments.at(-1);
-    const before = sample.segments.slice(0, -1);
-    return answer?.trains === true && before.length > 0
-      ? E.right({
-          prompt: before.map(({ text }) => text).join(''),
-          isChat: false,
-          ...{ answer: answer.text, category, where },
-        })
+    const prompt = sample.segments.slice(0, -1).map(({ text }) => text);
+    return answer?.trains === true && !isPlainText(sample)
+      ? withOwn({ prompt: prompt.join(''), isChat: false, answer: answer.text, category, where })
       : fail('DataError', 'a prompt and an answer', 'plain text', where);
   }
   const last = sample.messages.at(-1);
@@ -62,7 +73,7 @@ const questionOf = (sample: Sample, { tokenizer }: Base): Result<Question> => {
   return pipe(
     chatRenderer(tokenizer),
     E.chain((render) => render(sample.messages.slice(0, -1), { addGenerationPrompt: true })),
-    E.map((prompt) => ({ prompt, isChat: true, ...{ answer: last.content, category, where } })),
+    E.chain((prompt) => withOwn({ prompt, isChat: true, ...{ answer: last.content, category, where } })),
   );
 };
 
@@ -83,8 +94,9 @@ const sequenceOf = (
   };
   return pipe(
     sequencesFromSamples([sample], tokenizer, { maxLength: config.positions, lossOn: 'completion' }),
-    E.chain(({ sequences: [sequence] }) => {
-      if (sequence === undefined) return fail('DataError', `at most ${config.positions} tokens`, 'more', where);
+    E.chain(({ sequences: [sequence], report: { truncated } }) => {
+      if (sequence === undefined || truncated > 0)
+        return fail('DataError', `at most ${config.positions} tokens`, 'more', where);
       const trains = sequence.trains.slice();
       if (sequence.ids.at(-1) === tokenizer.eos) trains[trains.length - 1] = 0;
       return E.right({ ids: sequence.ids, trains });
@@ -95,32 +107,50 @@ const sequenceOf = (
 /** Rows that are scored together. */
 const ROWS = 16;
 
-/** Which choice of each question is likeliest; of equal ones the first. */
-const choose = async <T extends Spec>(
+/** Σ log p of each candidate's tokens after its question. */
+const likelihoodsOf = async <T extends Spec>(
   { kernels: k, base, model, params }: Speaker<T>,
-  questions: readonly Question[],
-  choices: readonly string[],
+  candidates: readonly (readonly [question: Question, choice: string])[],
+  { rows: most = ROWS, onRows = () => {} }: JudgeOptions,
 ): Promise<Result<readonly number[]>> => {
   const sequences = pipe(
-    questions.flatMap((question) => choices.map((choice) => [question, choice] as const)),
+    candidates,
     E.traverseArray(([question, choice]) => sequenceOf(question, choice, base)),
   );
   if (E.isLeft(sequences)) return sequences;
   const likelihoods: number[] = [];
-  for (let i = 0; i < sequences.right.length; i += ROWS) {
-    const part = sequences.right.slice(i, i + ROWS);
+  for (let i = 0; i < sequences.right.length; i += most) {
+    const part = sequences.right.slice(i, i + most);
     const rows = part.map((_, row) => Int32Array.of(row));
     const batch = tokenBatch(part, rows, { pack: false, padToMultipleOf: 8 }, base.tokenizer.pad ?? 0);
     if (E.isLeft(batch)) return batch;
     likelihoods.push(...(await rowLogLikelihoods(k, model, params, batch.right)));
+    onRows(likelihoods.length, sequences.right.length);
   }
-  return E.right(
-    questions.map((_, i) => {
-      const own = likelihoods.slice(i * choices.length, (i + 1) * choices.length);
-      return own.indexOf(Math.max(...own));
+  return E.right(likelihoods);
+};
+
+/** Whether the likeliest choice of each question is the right one; of equal ones the first counts. */
+const choose = async <T extends Spec>(
+  speaker: Speaker<T>,
+  questions: readonly (readonly [question: Question, choices: Choices])[],
+  options: JudgeOptions,
+): Promise<Result<readonly boolean[]>> =>
+  pipe(
+    await likelihoodsOf(
+      speaker,
+      questions.flatMap(([question, { texts }]) => texts.map((text) => [question, text] as const)),
+      options,
+    ),
+    E.map((likelihoods) => {
+      let start = 0;
+      return questions.map(([, { texts, right }]) => {
+        const own = likelihoods.slice(start, start + texts.length);
+        start += texts.length;
+        return own.indexOf(Math.max(...own)) === right;
+      });
     }),
   );
-};
 
 /** The most tokens of a generated answer. */
 const LONGEST_ANSWER = 48;
@@ -130,10 +160,11 @@ const answerOf = async <T extends Spec>(
   { prompt, isChat }: Question,
 ): Promise<string> => {
   const { tokenizer, config } = base;
-  const ids = tokenizer.encode(prompt, { special: !isChat }).slice(-(config.positions - LONGEST_ANSWER));
+  const most = Math.min(LONGEST_ANSWER, Math.floor(config.positions / 2));
+  const ids = tokenizer.encode(prompt, { special: !isChat }).slice(-(config.positions - most));
   const made: number[] = [];
   const stop = tokenizer.eos === null ? [] : [tokenizer.eos];
-  const generation = { prompt: ids, most: LONGEST_ANSWER, stop, sampling: greedy, rng: rngFromSeed(0) };
+  const generation = { prompt: ids, most, stop, sampling: greedy, rng: rngFromSeed(0) };
   for await (const token of generate(kernels, model, params, generation)) made.push(token);
   return tokenizer.decode(made);
 };
@@ -162,45 +193,71 @@ export const answers = async <T extends Spec>(
 
 const share = (right: readonly boolean[]): number => right.filter(Boolean).length / right.length;
 
-const tally = (questions: readonly Question[], right: readonly boolean[]): Judged => {
+const tally = (by: Judged['by'], questions: readonly Question[], right: readonly boolean[]): Judged => {
   const names = [...new Set(questions.flatMap(({ category }) => (category === null ? [] : [category])))].sort();
   const within = (name: string): number => share(right.filter((_, i) => questions[i]?.category === name));
   return {
+    by,
     accuracy: share(right),
     count: right.length,
     categories: Object.fromEntries(names.map((name) => [name, within(name)])),
   };
 };
 
-/** Errors: a sample without prompt and answer; an answer that is none of the choices. */
+export interface JudgeOptions {
+  /** Rows that are scored together; 16 if not given. */
+  readonly rows?: number;
+  /** Told how many candidates or answers are done, of how many. */
+  readonly onRows?: (done: number, total: number) => void;
+}
+
+/** The choices of every question: those that are given, or its own; null where no question has any. */
+const allChoices = (
+  questions: readonly Question[],
+  given: readonly string[] | null,
+): Result<readonly (readonly [Question, Choices])[] | null> => {
+  if (given !== null) {
+    return E.traverseArray((question: Question) =>
+      given.includes(question.answer)
+        ? E.right([question, { texts: given, right: given.indexOf(question.answer) }] as const)
+        : fail('DataError', `one of ${given.map((c) => `'${c}'`).join(', ')}`, `'${question.answer}'`, question.where),
+    )(questions);
+  }
+  if (questions.every(({ own }) => own === null)) return E.right(null);
+  return E.traverseArray((question: Question) =>
+    question.own === null
+      ? fail('DataError', 'choices in every record, or in none', 'none', question.where)
+      : E.right([question, question.own] as const),
+  )(questions);
+};
+
+/**
+ * Errors: a sample without prompt and answer; an answer that is none of the choices; choices in some records and not in
+ * others.
+ */
 export const judge = async <T extends Spec>(
   speaker: Speaker<T>,
   samples: readonly Sample[],
-  choices: readonly string[] | null,
+  given: readonly string[] | null,
+  options: JudgeOptions = {},
 ): Promise<Result<Judged>> => {
-  const questions = pipe(
-    samples,
-    E.traverseArray((sample) => questionOf(sample, speaker.base)),
+  const read = pipe(
+    E.Do,
+    E.bind('questions', () => E.traverseArray((sample: Sample) => questionOf(sample, speaker.base))(samples)),
+    E.bind('choices', ({ questions }) => allChoices(questions, given)),
   );
-  if (E.isLeft(questions)) return questions;
-  if (choices === null) {
-    const right: boolean[] = [];
-    for (const question of questions.right) {
-      right.push((await answerOf(speaker, question)).trim() === question.answer.trim());
-    }
-    return E.right(tally(questions.right, right));
+  if (E.isLeft(read)) return read;
+  const { questions, choices } = read.right;
+  if (choices !== null) {
+    return pipe(
+      await choose(speaker, choices, options),
+      E.map((right) => tally('choices', questions, right)),
+    );
   }
-  const odd = questions.right.find(({ answer }) => !choices.includes(answer));
-  if (odd !== undefined) {
-    return fail('DataError', `one of ${choices.map((c) => `'${c}'`).join(', ')}`, `'${odd.answer}'`, odd.where);
+  const right: boolean[] = [];
+  for (const question of questions) {
+    right.push((await answerOf(speaker, question)).trim() === question.answer.trim());
+    options.onRows?.(right.length, questions.length);
   }
-  return pipe(
-    await choose(speaker, questions.right, choices),
-    E.map((chosen) =>
-      tally(
-        questions.right,
-        questions.right.map(({ answer }, i) => choices[chosen[i] as number] === answer),
-      ),
-    ),
-  );
+  return E.right(tally('generation', questions, right));
 };

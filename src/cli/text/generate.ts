@@ -1,0 +1,175 @@
+/** `paca generate`: text from a language model, as it is made, or the answers to a file of prompts. */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import * as v from 'valibot';
+import { rngFromSeed, splitRng } from '../../core/rng.ts';
+import { fail, type PacaError, type Result } from '../../spec/errors.ts';
+import { excerpt, parseStrictJson } from '../../spec/strict-json.ts';
+import type { Spec } from '../../spec/tensor.ts';
+import { openBackend } from '../backend.ts';
+import { type Command, type ExitCode, printJson, type World } from '../command.ts';
+import { parseWith } from '../schema.ts';
+import { formatCount } from '../show/format.ts';
+import { endProgress, showProgress, startProgress } from '../show/progress.ts';
+import { loadAdapted } from './adapted.ts';
+import { type Base, openBase } from './base.ts';
+import type { Speaker } from './judge.ts';
+import { type Prompt, promptsFromFile, textPrompt } from './prompts.ts';
+import { type Speech, type SpeechOptions, speak } from './speech.ts';
+
+type Task<A> = TE.TaskEither<PacaError, A>;
+
+const where = 'generate';
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const path = v.pipe(v.string(), v.minLength(1));
+
+const schema = v.strictObject({
+  base: path,
+  adapter: v.optional(path),
+  prompt: v.optional(v.string()),
+  file: v.optional(path),
+  maxTokens: v.optional(count, 128),
+  temperature: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
+  topK: v.optional(count),
+  topP: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
+  seed: v.optional(v.pipe(v.number(), v.safeInteger()), 1),
+  stop: v.optional(v.string()),
+  chat: v.optional(v.boolean(), false),
+  json: v.optional(v.boolean(), false),
+  backend: v.optional(v.string()),
+  threads: v.optional(count),
+});
+
+const keys: readonly string[] = Object.keys(schema.entries);
+
+type Flags = v.InferOutput<typeof schema>;
+
+interface Input extends Omit<Flags, 'stop'> {
+  readonly stops: readonly string[];
+}
+
+const isTexts = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === 'string' && text !== '');
+
+/** One text as it stands, or a JSON list of them. */
+const readStops = (stop: string | undefined): Result<readonly string[]> => {
+  if (!stop?.startsWith('[')) return E.right(stop === undefined ? [] : [stop]);
+  return pipe(
+    parseStrictJson(stop, '--stop'),
+    E.chain((value) =>
+      isTexts(value) ? E.right(value) : fail('ConfigError', 'a text, or a JSON list of texts', excerpt(stop), '--stop'),
+    ),
+  );
+};
+
+const checkTogether = (flags: Flags): Result<Flags> => {
+  const { prompt, file, temperature, json } = flags;
+  if ((prompt === undefined) === (file === undefined)) {
+    return fail('ConfigError', 'one of --prompt and --file', prompt === undefined ? 'neither' : 'both', where);
+  }
+  if (json && file !== undefined) {
+    return fail('ConfigError', '--file without --json: it prints one JSON document a line', '--json', where);
+  }
+  const idle = temperature > 0 ? undefined : (['topK', 'topP'] as const).find((key) => flags[key] !== undefined);
+  return idle === undefined
+    ? E.right(flags)
+    : fail('ConfigError', `a temperature above 0, without which '${idle}' has no effect`, String(flags[idle]), where);
+};
+
+const parse = (values: object): Result<Input> =>
+  pipe(
+    parseWith(schema, keys, values, where),
+    E.chain(checkTogether),
+    E.bindTo('flags'),
+    E.bind('stops', ({ flags }) => readStops(flags.stop)),
+    E.map(({ flags, stops }) => ({ ...flags, stops })),
+  );
+
+const promptsOf = (base: Base, { prompt, file, chat }: Input): Task<readonly Prompt[]> =>
+  file !== undefined
+    ? promptsFromFile(base, file, chat)
+    : TE.fromEither(E.map((one: Prompt) => [one])(textPrompt(base, prompt ?? '', chat, '--prompt')));
+
+/** The last token that is made needs no position: no other is computed from it. */
+const optionsOf = (input: Input, { config }: Base, { ids }: Prompt, record: number): SpeechOptions => ({
+  most: Math.min(input.maxTokens, config.positions - ids.length + 1),
+  stops: input.stops,
+  sampling: { temperature: input.temperature, topK: input.topK ?? null, topP: input.topP ?? 1 },
+  rng: splitRng(rngFromSeed(input.seed), String(record)),
+});
+
+type Tell = (world: World, speaker: Speaker<Spec>, prompts: readonly Prompt[], input: Input) => Promise<void>;
+
+const rateOf = ({ tokens }: Speech, ms: number): number => Number(((1000 * tokens) / Math.max(ms, 1e-3)).toFixed(1));
+
+/** One text: as it is made, or as one document. */
+const tellOne: Tell = async (world, speaker, [prompt], input) => {
+  const { print, terminal, clock } = world;
+  const start = clock();
+  const { ids } = prompt as Prompt;
+  const speech = await speak(speaker, ids, optionsOf(input, speaker.base, prompt as Prompt, 0), (piece) => {
+    if (!input.json) print(piece);
+  });
+  const tokensPerSecond = rateOf(speech, clock() - start);
+  const { text, tokens, stopped } = speech;
+  if (input.json) {
+    printJson(world, { prompt: prompt?.prompt, text, tokens, tokensPerSecond, stopped });
+    return;
+  }
+  print('\n');
+  if (terminal.isTTY === true) {
+    terminal.write(`${formatCount(tokens)} tokens, ${formatCount(tokensPerSecond)} a second, ended by ${stopped}\n`);
+  }
+};
+
+/** A JSON line for each record. A record's text does not depend on the others. */
+const tellAll: Tell = async ({ print, terminal, clock }, speaker, prompts, input) => {
+  let progress = startProgress(prompts.length, clock());
+  for (const [i, prompt] of prompts.entries()) {
+    const { text } = await speak(speaker, prompt.ids, optionsOf(input, speaker.base, prompt, i), () => {});
+    progress = endProgress(terminal, progress);
+    const { ids: _, ...record } = prompt;
+    print(`${JSON.stringify({ ...record, completion: text })}\n`);
+    progress = showProgress(terminal, progress, { step: i + 1 }, clock());
+  }
+  endProgress(terminal, progress);
+};
+
+const run = (world: World, input: Input): Task<ExitCode> =>
+  pipe(
+    TE.Do,
+    TE.bind('base', () => openBase(input.base)),
+    TE.bind('prompts', ({ base }) => promptsOf(base, input)),
+    TE.bind('backend', () => () => openBackend(input)),
+    TE.chain(({ base, prompts, backend: { kernels, dispose } }) => async () => {
+      const model = await loadAdapted(world, kernels, base, input.adapter ?? null)();
+      if (E.isRight(model)) {
+        const speaker = { kernels, base, model: model.right, params: model.right.params };
+        await (input.file === undefined ? tellOne : tellAll)(world, speaker, prompts, input);
+      }
+      await dispose();
+      return E.map((): ExitCode => 0)(model);
+    }),
+  );
+
+const texts: readonly string[] = ['base', 'adapter', 'prompt', 'file', 'stop', 'backend'];
+const switches: readonly string[] = ['chat', 'json'];
+
+export const generateText: Command = {
+  summary: 'text from a language model, or its answers to a file of prompts',
+  usage:
+    'paca generate --base FOLDER [--adapter FOLDER] --prompt TEXT | --file PROMPTS.jsonl [--chat]\n' +
+    '              [--max-tokens 128] [--temperature 0] [--top-k N] [--top-p P] [--seed 1]\n' +
+    `              [--stop TEXT | --stop '["TEXT", ...]'] [--backend NAME] [--threads N] [--json]`,
+  keys: keys.filter((key) => !texts.includes(key) && !switches.includes(key)),
+  texts,
+  switches,
+  run: async (world, { positionals, values }) =>
+    positionals.length > 0
+      ? fail('ConfigError', 'flags alone', positionals.join(' '), where)
+      : pipe(
+          TE.fromEither(parse(values)),
+          TE.chain((input) => run(world, input)),
+        )(),
+};
