@@ -1,4 +1,6 @@
 /** The commands by their names. */
+import { convert } from './adapters/convert.ts';
+import { merge } from './adapters/merge.ts';
 import { bench } from './bench/command.ts';
 import type { Command } from './command.ts';
 import { compare } from './compare.ts';
@@ -6,4 +8,12 @@ import { doctor } from './doctor.ts';
 import { finetune } from './finetune.ts';
 import { vectors } from './vectors.ts';
 
-export const commands: Readonly<Record<string, Command>> = { doctor, vectors, finetune, compare, bench };
+export const commands: Readonly<Record<string, Command>> = {
+  doctor,
+  vectors,
+  finetune,
+  compare,
+  convert,
+  merge,
+  bench,
+};

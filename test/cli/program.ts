@@ -13,6 +13,8 @@ import type { PacaError } from '../../src/spec/errors.ts';
 
 export interface Called {
   readonly output: string;
+  /** What went to standard error. */
+  readonly terminal: string;
   readonly code: number | null;
   readonly error: PacaError | null;
 }
@@ -24,20 +26,27 @@ export const call = async (
 ): Promise<Called> => {
   const [name = '', ...rest] = argv;
   const command = commands[name]!;
-  let output = '';
+  let [output, terminal] = ['', ''];
   const world: World = {
     print: (text) => {
       output += text;
     },
-    terminal: { write: () => true },
+    terminal: {
+      write: (text) => {
+        terminal += text;
+        return true;
+      },
+    },
     columns: undefined,
     clock: () => performance.now(),
     signal,
   };
   const args = parseArguments(rest, command);
-  if (E.isLeft(args)) return { output, code: null, error: args.left };
+  if (E.isLeft(args)) return { output, terminal, code: null, error: args.left };
   const result = await command.run(world, args.right);
-  return E.isLeft(result) ? { output, code: null, error: result.left } : { output, code: result.right, error: null };
+  return E.isLeft(result)
+    ? { output, terminal, code: null, error: result.left }
+    : { output, terminal, code: result.right, error: null };
 };
 
 const here = dirname(fileURLToPath(import.meta.url));
