@@ -6,6 +6,7 @@ import type { Command } from './command.ts';
 import { compare } from './compare.ts';
 import { doctor } from './doctor.ts';
 import { finetune } from './finetune.ts';
+import { plan } from './plan/command.ts';
 import { vectors } from './vectors.ts';
 
 export const commands: Readonly<Record<string, Command>> = {
@@ -13,6 +14,7 @@ export const commands: Readonly<Record<string, Command>> = {
   vectors,
   finetune,
   compare,
+  plan,
   convert,
   merge,
   bench,
