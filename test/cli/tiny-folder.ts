@@ -31,7 +31,7 @@ export const configFile = {
   rope_theta: 100,
 };
 
-export const tinyConfig: LlamaConfig = orThrow(parseLlamaConfig(configFile, 'config.json'));
+const tinyConfig: LlamaConfig = orThrow(parseLlamaConfig(configFile, 'config.json'));
 export const tinyArchitecture: Architecture = llama(tinyConfig);
 
 export const writeFolder = (folder: string, files: Files | Readonly<Record<string, Uint8Array | string>>): string => {
