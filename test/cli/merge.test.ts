@@ -223,7 +223,7 @@ describe('paca merge refuses', () => {
     expect(existsSync(join(folder, 'never'))).toBe(false);
   });
 
-  it('a number that the type does not hold, and leaves no weights behind', async () => {
+  it('a number that the type does not hold, and leaves nothing behind', async () => {
     const { shape } = module.delta;
     const delta: HostTensor = { dtype: 'f32', shape, data: new Float32Array(module.delta.data.length).fill(1e6) };
     const huge = { ...module, delta };
@@ -231,7 +231,7 @@ describe('paca merge refuses', () => {
     const { error } = await merge('overflow', { adapter, dtype: 'f16' });
     expect(error).toMatchObject({ tag: 'ShapeError', expected: 'numbers that f16 holds' });
     expect(error?.where).toContain(`${path}.weight, element`);
-    expect(readdirSync(join(folder, 'overflow')).filter((name) => /safetensors|tmp/.test(name))).toEqual([]);
+    expect(readdirSync(join(folder, 'overflow'))).toEqual([]);
   });
 
   it('weights that are cut off', async () => {

@@ -1,6 +1,7 @@
 /**
  * `paca merge`: an adapter merged into the weights of its base, as a folder that needs no PEFT. The weights are written
- * last, in one file: a folder that has them is whole. In memory is one tensor at a time, with a few copies.
+ * first, in one file, and config.json last: a folder that has it is whole. In memory is one tensor at a time, with a few
+ * copies.
  */
 import { join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
@@ -36,16 +37,19 @@ const keys = Object.keys(schema.entries);
 
 type Task<A> = TE.TaskEither<PacaError, A>;
 
-/** What goes along unchanged: settings, tokenizer, licence. */
-const companions =
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(merges|vocab)\.txt$|^chat_template\.jinja$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|^(LICEN[CS]E|NOTICE)(\.\w+)?$/;
+const CONFIG = 'config.json';
 
+/** What goes along unchanged, beside the config: how to generate, tokenizer, licence. */
+const companions =
+  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(merges|vocab)\.txt$|^chat_template\.jinja$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|^(LICEN[CS]E|NOTICE)(\.\w+)?$/;
+
+/** The config comes last. */
 const copied = (source: Source): Task<readonly (readonly [string, Uint8Array])[]> =>
   pipe(
     source.list,
     TE.chain((names) =>
       pipe(
-        names.filter((name) => companions.test(name)),
+        [...names.filter((name) => companions.test(name)), CONFIG],
         TE.traverseSeqArray((name) =>
           pipe(
             () => readAll(source, name),
@@ -101,7 +105,6 @@ export const merge: Command = {
       TE.chainFirst(({ adapter, model: { checkpoint, maps } }) => TE.fromEither(checkMerge(checkpoint, adapter, maps))),
       TE.bind('files', ({ model }) => copied(model.source)),
       TE.bind('backend', ({ input }) => pipe(() => openBackend(input), TE.chainEitherK(checkExact))),
-      TE.chainFirst(({ input, files }) => writeFiles(nodeStore(input.out), files)),
       TE.bind(
         'largestError',
         ({ input, adapter, model: { checkpoint }, backend: { kernels, dispose } }) =>
@@ -111,6 +114,7 @@ export const merge: Command = {
             return result;
           },
       ),
+      TE.chainFirst(({ input, files }) => writeFiles(nodeStore(input.out), files)),
       TE.map(({ input, adapter, model: { checkpoint, dtype: said }, largestError }): ExitCode => {
         const modules = Object.keys(adapter.modules).length;
         const dtype = mergedTypes({ checkpoint, adapter, dtype: input.dtype ?? null }).join(', ');
