@@ -16,7 +16,7 @@ import { readAll, type Source } from '../../io/source.ts';
 import { nodeStore } from '../../io/store-node.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
-import { openBackend } from '../backend.ts';
+import { type BackendChoice, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
 import { parseWith } from '../schema.ts';
@@ -60,11 +60,21 @@ const copied = (source: Source): Task<readonly (readonly [string, Uint8Array])[]
     ),
   );
 
-/** Merged weights are to be the same everywhere. */
-const checkExact = (backend: AnyBackend): Result<AnyBackend> =>
-  backend.conformance === 'exact'
-    ? E.right(backend)
-    : fail('BackendError', 'an exact backend, which merges to the same bits everywhere', backend.name, 'backend');
+/** The backend, if it is an exact one: merged weights are to be the same everywhere. */
+const openExact = (choice: BackendChoice): Task<AnyBackend> =>
+  pipe(
+    () => openBackend(choice),
+    TE.chain((backend) => async () => {
+      if (backend.conformance === 'exact') return E.right(backend);
+      await backend.dispose();
+      return fail(
+        'BackendError',
+        'an exact backend, which merges to the same bits everywhere',
+        backend.name,
+        'backend',
+      );
+    }),
+  );
 
 /** Writes `model.safetensors`; the largest rounding error in it. */
 const writeMerged = (merge: Merge<Spec>, folder: string): Task<number> => {
@@ -104,7 +114,7 @@ export const merge: Command = {
       TE.bind('model', ({ input }) => openModelFolder(input.base)),
       TE.chainFirst(({ adapter, model: { checkpoint, maps } }) => TE.fromEither(checkMerge(checkpoint, adapter, maps))),
       TE.bind('files', ({ model }) => copied(model.source)),
-      TE.bind('backend', ({ input }) => pipe(() => openBackend(input), TE.chainEitherK(checkExact))),
+      TE.bind('backend', ({ input }) => openExact(input)),
       TE.bind(
         'largestError',
         ({ input, adapter, model: { checkpoint }, backend: { kernels, dispose } }) =>
