@@ -1,9 +1,12 @@
 /** The commands by their names. */
+import { convert } from './adapters/convert.ts';
+import { merge } from './adapters/merge.ts';
 import { bench } from './bench/command.ts';
 import type { Command } from './command.ts';
 import { compare } from './compare.ts';
 import { doctor } from './doctor.ts';
 import { finetune } from './finetune.ts';
+import { plan } from './plan/command.ts';
 import { evalText } from './text/eval.ts';
 import { generateText } from './text/generate.ts';
 import { vectors } from './vectors.ts';
@@ -15,5 +18,8 @@ export const commands: Readonly<Record<string, Command>> = {
   generate: generateText,
   eval: evalText,
   compare,
+  plan,
+  convert,
+  merge,
   bench,
 };

@@ -9,7 +9,8 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { defect, type Result } from '../spec/errors.ts';
-import { type HostTensor, showSpec, sizeOf } from '../spec/tensor.ts';
+import { bytesOf, type HostTensor, type Spec, showSpec, sizeOf } from '../spec/tensor.ts';
+import { joinBytes } from './digest.ts';
 import { tensorBytes, tensorFromBytes } from './little-endian.ts';
 import {
   bareRecord,
@@ -39,7 +40,10 @@ const byCodePoint = (a: string, b: string): number => {
 const sortedByName = <A>(record: Readonly<Record<string, A>>): readonly (readonly [string, A])[] =>
   Object.entries(record).sort(([a], [b]) => byCodePoint(a, b));
 
-const inFileOrder = (tensors: Readonly<Record<string, HostTensor>>): readonly (readonly [string, HostTensor])[] => {
+/** Tensors, or their specs, in the order of their data: by element type, the widest first, then by name. */
+export const inFileOrder = <S extends Spec>(
+  tensors: Readonly<Record<string, S>>,
+): readonly (readonly [string, S])[] => {
   const named = sortedByName(tensors);
   return dtypes.flatMap((dtype) => named.filter(([, tensor]) => tensor.dtype === dtype));
 };
@@ -55,7 +59,7 @@ const jsonObject = (members: readonly (readonly [key: string, json: string])[]):
   `{${members.map(([key, json]) => `${JSON.stringify(key)}:${json}`).join(',')}}`;
 
 const headerText = (
-  tensors: readonly (readonly [string, HostTensor])[],
+  tensors: readonly (readonly [string, Spec])[],
   begins: readonly number[],
   metadata: Readonly<Record<string, string>>,
 ): string => {
@@ -67,8 +71,27 @@ const headerText = (
   return jsonObject(notes.length === 0 ? entries : [[metadataKey, jsonObject(notes)], ...entries]);
 };
 
+/**
+ * All bytes of a file before its data, for tensors of these specs in {@link inFileOrder}. Defects as in
+ * {@link encodeSafetensors}.
+ */
+export const safetensorsHead = (
+  ordered: readonly (readonly [string, Spec])[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array => {
+  const texts = [...ordered.map(([name]) => name), ...Object.entries(metadata).flat()];
+  if (ordered.some(([name]) => name === metadataKey)) defect(`a tensor may not be named ${metadataKey}`);
+  if (texts.some((text) => loneSurrogate.test(text))) defect('a safetensors header with a lone surrogate');
+  const begins = offsets(ordered.map(([, spec]) => bytesOf(spec)));
+  const header = new TextEncoder().encode(headerText(ordered, begins, metadata));
+  const headerBytes = Math.ceil(header.length / 8) * 8;
+  const head = new Uint8Array(lengthBytes + headerBytes).fill(0x20, lengthBytes);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  head.set(header, lengthBytes);
+  return head;
+};
+
 const checkWritable = (name: string, { dtype, shape, data }: HostTensor): void => {
-  if (name === metadataKey) defect(`a tensor may not be named ${metadataKey}`);
   if (data.length !== sizeOf(shape))
     defect(`tensor ${name}: ${data.length} elements for ${showSpec({ dtype, shape })}`);
 };
@@ -92,20 +115,7 @@ export const encodeSafetensors = (
 ): Uint8Array => {
   const ordered = inFileOrder(tensors);
   for (const [name, tensor] of ordered) checkWritable(name, tensor);
-  const begins = offsets(ordered.map(([, { data }]) => data.byteLength));
-  const texts = [...Object.keys(tensors), ...Object.entries(metadata).flat()];
-  if (texts.some((text) => loneSurrogate.test(text))) defect('a safetensors header with a lone surrogate');
-
-  const header = new TextEncoder().encode(headerText(ordered, begins, metadata));
-  const headerBytes = Math.ceil(header.length / 8) * 8;
-  const dataBegin = lengthBytes + headerBytes;
-  const file = new Uint8Array(dataBegin + (begins.at(-1) ?? 0)).fill(0x20, lengthBytes, dataBegin);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  file.set(header, lengthBytes);
-  ordered.forEach(([, tensor], i) => {
-    file.set(tensorBytes(tensor), dataBegin + (begins[i] ?? 0));
-  });
-  return file;
+  return joinBytes([safetensorsHead(ordered, metadata), ...ordered.map(([, tensor]) => tensorBytes(tensor))]);
 };
 
 // Reading

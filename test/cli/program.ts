@@ -34,6 +34,7 @@ export const call = async (
     terminal: {
       write: (text) => {
         told += text;
+        return true;
       },
     },
     columns: undefined,

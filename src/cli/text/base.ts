@@ -5,14 +5,14 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import { type Tokenizer, tokenizerFromFiles } from '../../data/tokenizer.ts';
 import { type Checkpoint, openCheckpoint } from '../../io/checkpoint.ts';
 import { parseLlamaConfig } from '../../io/llama-config.ts';
-import { readAll, type Source } from '../../io/source.ts';
+import type { Source } from '../../io/source.ts';
 import { nodeSource } from '../../io/source-node.ts';
 import type { Architecture, Weights } from '../../models/architecture.ts';
 import type { LlamaConfig } from '../../models/llama/config.ts';
 import { llama } from '../../models/llama/llama.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
-import { parseStrictJson } from '../../spec/strict-json.ts';
 import type { HostTensor } from '../../spec/tensor.ts';
+import { readJson, readText } from './files.ts';
 
 export interface Base {
   readonly folder: string;
@@ -24,26 +24,14 @@ export interface Base {
 
 type Task<A> = TE.TaskEither<PacaError, A>;
 
-const text = (source: Source, name: string): Task<string> =>
-  pipe(
-    () => readAll(source, name),
-    TE.map((bytes) => new TextDecoder().decode(bytes)),
-  );
-
-const json = (source: Source, name: string): Task<unknown> =>
-  pipe(
-    text(source, name),
-    TE.chainEitherK((content) => parseStrictJson(content, name)),
-  );
-
 const tokenizerOf = (source: Source): Task<Tokenizer> =>
   pipe(
     TE.Do,
     TE.bind('names', () => source.list),
-    TE.bind('tokenizer', () => json(source, 'tokenizer.json')),
-    TE.bind('config', () => json(source, 'tokenizer_config.json')),
+    TE.bind('tokenizer', () => readJson(source, 'tokenizer.json')),
+    TE.bind('config', () => readJson(source, 'tokenizer_config.json')),
     TE.bind('chat', ({ names }) =>
-      names.includes('chat_template.jinja') ? text(source, 'chat_template.jinja') : TE.right(null),
+      names.includes('chat_template.jinja') ? readText(source, 'chat_template.jinja') : TE.right(null),
     ),
     TE.chainEitherK(({ tokenizer, config, chat }) =>
       tokenizerFromFiles({ tokenizer, config, ...(chat !== null && { chatTemplate: chat }) }),
@@ -62,7 +50,7 @@ export const openBase = (folder: string, options: { readonly recompute?: boolean
     TE.Do,
     TE.bind('config', () =>
       pipe(
-        json(source, 'config.json'),
+        readJson(source, 'config.json'),
         TE.chainEitherK((content) => parseLlamaConfig(content, 'config.json')),
       ),
     ),

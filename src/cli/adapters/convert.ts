@@ -1,0 +1,57 @@
+/** `paca convert`: a PaCA adapter as an equal LoRA adapter, for whatever serves LoRA alone. */
+import { resolve } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import * as v from 'valibot';
+import { type AdapterFile, encodeAdapter } from '../../io/adapter.ts';
+import type { PacaAdapterFile } from '../../io/adapter-paca.ts';
+import { loraAdapterOf } from '../../io/convert-adapter.ts';
+import { nodeStore } from '../../io/store-node.ts';
+import { fail, type Result } from '../../spec/errors.ts';
+import { type Command, type ExitCode, printJson } from '../command.ts';
+import { readInput } from '../input.ts';
+import { parseWith } from '../schema.ts';
+import { formatCount } from '../show/format.ts';
+import { openModelFolder } from '../text/model-folder.ts';
+import { checkFresh, openAdapter, writeFiles } from './folders.ts';
+
+const path = v.pipe(v.string(), v.minLength(1));
+const schema = v.strictObject({ adapter: path, to: v.picklist(['lora']), base: path, out: path });
+const keys = Object.keys(schema.entries);
+
+const checkPaca = (adapter: AdapterFile, where: string): Result<PacaAdapterFile> =>
+  adapter.method === 'paca'
+    ? E.right(adapter)
+    : fail('ConfigError', 'an adapter of PaCA', `one of ${adapter.method}`, where);
+
+export const convert: Command = {
+  summary: 'a PaCA adapter as an equal LoRA adapter',
+  usage: 'paca convert --adapter FOLDER --to lora --base FOLDER --out FOLDER [--json]',
+  keys: [],
+  texts: keys,
+  switches: ['json'],
+  run: (world, args) =>
+    pipe(
+      readInput(args, keys, (input, where) => parseWith(schema, keys, input, where)),
+      TE.bindTo('input'),
+      TE.chainFirst(({ input }) => checkFresh(input.out)),
+      TE.bind('adapter', ({ input }) =>
+        pipe(
+          openAdapter(world, input.adapter),
+          TE.chainEitherK((adapter) => checkPaca(adapter, input.adapter)),
+        ),
+      ),
+      TE.bind('model', ({ input }) => openModelFolder(input.base)),
+      TE.bind('lora', ({ adapter, model }) => TE.fromEither(loraAdapterOf(adapter, model.maps))),
+      // The config comes last: a folder with one is whole.
+      TE.chainFirst(({ input, lora }) => writeFiles(nodeStore(input.out), [...encodeAdapter(lora)])),
+      TE.map(({ input, lora }): ExitCode => {
+        const modules = Object.keys(lora.modules).length;
+        const adapter = resolve(input.out);
+        if (args.values.json === true) printJson(world, { adapter, method: 'lora', rank: lora.rank, modules });
+        else world.print(`LoRA of rank ${lora.rank} over ${formatCount(modules)} modules: ${adapter}\n`);
+        return 0;
+      }),
+    )(),
+};

@@ -1,0 +1,45 @@
+/** The folders that adapter commands read and write. */
+import { readdir } from 'node:fs/promises';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { type AdapterFile, readAdapter } from '../../io/adapter.ts';
+import { attempt, ifExists } from '../../io/files-node.ts';
+import { nodeSource } from '../../io/source-node.ts';
+import type { Store } from '../../io/store.ts';
+import { fail, type PacaError } from '../../spec/errors.ts';
+import type { World } from '../command.ts';
+
+type Task<A> = TE.TaskEither<PacaError, A>;
+
+/** The folder does not exist or is empty: what is written overwrites nothing and stands alone. */
+export const checkFresh = (folder: string): Task<void> =>
+  pipe(
+    attempt('a folder that is new or empty', folder, () => ifExists(() => readdir(folder), [] as string[])),
+    TE.chain((found) =>
+      found.length === 0
+        ? TE.right(undefined)
+        : TE.fromEither(fail('FileError', 'a folder that is new or empty', `${found.length} entries`, folder)),
+    ),
+  );
+
+/** The adapter in a folder; what was dropped is said on the terminal. */
+export const openAdapter = ({ terminal }: World, folder: string): Task<AdapterFile> =>
+  pipe(
+    () => readAdapter(nodeSource(folder), folder),
+    TE.map(({ adapter, warnings }) => {
+      for (const warning of warnings) terminal.write(`paca: ${warning}\n`);
+      return adapter;
+    }),
+  );
+
+/** Writes the files one after the other, in their order. */
+export const writeFiles = (store: Store, files: readonly (readonly [name: string, bytes: Uint8Array])[]): Task<void> =>
+  pipe(
+    files,
+    TE.traverseSeqArray(
+      ([name, bytes]) =>
+        () =>
+          store.write(name, bytes),
+    ),
+    TE.map(() => undefined),
+  );

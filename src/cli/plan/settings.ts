@@ -1,0 +1,101 @@
+/** What `paca plan` is asked: a model, and how it would be trained. */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as v from 'valibot';
+import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
+import type { ModulePattern } from '../../methods/targets.ts';
+import { fail, type Result } from '../../spec/errors.ts';
+import type { PlannedMethod } from '../../train/plan.ts';
+import { parseWith } from '../schema.ts';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const path = v.pipe(v.string(), v.minLength(1));
+const modules = v.union([v.string(), v.array(v.string())]);
+
+export const plannedMethods: readonly PlannedMethod[] = ['full', 'paca', 'lora'];
+
+const units: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+const size = /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB)$/;
+
+/** `8GiB`, as bytes. */
+const bytes = v.pipe(
+  v.string(),
+  v.check((text) => size.test(text), 'a size in B, KiB, MiB, GiB or TiB, as in 8GiB'),
+  v.transform((text): number => {
+    const [, number, unit = ''] = size.exec(text) as RegExpExecArray;
+    return Math.floor(Number(number) * (units[unit] as number));
+  }),
+);
+
+const schema = v.strictObject({
+  base: v.optional(path),
+  config: v.optional(path),
+  method: v.optional(v.picklist(plannedMethods)),
+  rank: v.optional(count),
+  targetModules: v.optional(modules),
+  excludeModules: v.optional(modules),
+  dtype: v.optional(v.picklist(storageTypes)),
+  batchSize: v.optional(count),
+  sequence: v.optional(count),
+  recompute: v.optional(v.boolean()),
+  memory: v.optional(bytes),
+});
+
+export const planKeys: readonly string[] = Object.keys(schema.entries);
+
+/** The most that one WebAssembly memory may hold. */
+const wasmMemory = 2 ** 32;
+
+export interface PlanInput {
+  /** The file that describes the model, and how it was named. */
+  readonly file: string;
+  readonly model: string;
+  /** Null: none was asked for. */
+  readonly method: PlannedMethod | null;
+  readonly rank: number;
+  readonly targetModules: ModulePattern;
+  readonly excludeModules: ModulePattern;
+  /** Null: as the config says. */
+  readonly dtype: StorageType | null;
+  readonly batch: number;
+  /** Null: 512, or fewer where the model has fewer positions. */
+  readonly sequence: number | null;
+  readonly recompute: boolean;
+  readonly memory: number;
+}
+
+type Given = v.InferOutput<typeof schema>;
+
+const adapterKeys = ['rank', 'targetModules', 'excludeModules'] as const;
+
+const fill = (c: Given, where: string): Result<PlanInput> => {
+  const { base, config } = c;
+  if ((base === undefined) === (config === undefined)) {
+    const came = base === undefined ? 'neither' : 'both';
+    return fail('ConfigError', 'either base, a folder, or config, a config.json', came, where);
+  }
+  const idle = c.method === 'full' ? adapterKeys.find((key) => c[key] !== undefined) : undefined;
+  if (idle !== undefined) {
+    return fail('ConfigError', `method: paca or lora, without which '${idle}' has no effect`, String(c[idle]), where);
+  }
+  return E.right({
+    file: base === undefined ? (config as string) : `${base}/config.json`,
+    model: base ?? (config as string),
+    method: c.method ?? null,
+    rank: c.rank ?? 16,
+    targetModules: c.targetModules ?? 'all-linear',
+    excludeModules: c.excludeModules ?? [],
+    dtype: c.dtype ?? null,
+    batch: c.batchSize ?? 8,
+    sequence: c.sequence ?? null,
+    recompute: c.recompute ?? false,
+    memory: c.memory ?? wasmMemory,
+  });
+};
+
+/** From what a file and the flags say together. */
+export const parsePlan = (input: unknown, where: string): Result<PlanInput> =>
+  pipe(
+    parseWith(schema, planKeys, input, where),
+    E.chain((given) => fill(given, where)),
+  );

@@ -1,0 +1,37 @@
+/** The model of a Hugging Face folder without its tokenizer: its linear maps, its weights yet unread. */
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { type LinearMaps, linearMaps } from '../../io/adapter-places.ts';
+import { type Checkpoint, openCheckpoint } from '../../io/checkpoint.ts';
+import type { StorageType } from '../../io/narrow-host.ts';
+import type { Source } from '../../io/source.ts';
+import { nodeSource } from '../../io/source-node.ts';
+import { sitesOf } from '../../models/architecture.ts';
+import { llama } from '../../models/llama/llama.ts';
+import type { PacaError } from '../../spec/errors.ts';
+import { readJson } from './files.ts';
+import { parseModelConfig } from './model-config.ts';
+
+interface ModelFolder {
+  readonly source: Source;
+  /** What config.json says that weights are stored in. */
+  readonly dtype: StorageType;
+  readonly maps: LinearMaps;
+  readonly checkpoint: Checkpoint;
+}
+
+/** Errors say which file of the folder is at fault. */
+export const openModelFolder = (folder: string): TE.TaskEither<PacaError, ModelFolder> => {
+  const source = nodeSource(folder);
+  return pipe(
+    readJson(source, 'config.json'),
+    TE.chainEitherK((content) => parseModelConfig(content, 'config.json')),
+    TE.mapLeft((e) => ({ ...e, where: e.where.startsWith('config.json') ? `${folder}: ${e.where}` : e.where })),
+    TE.bind('checkpoint', () => () => openCheckpoint(source, folder)),
+    TE.map(({ config, dtype, checkpoint }) => ({
+      ...{ source, checkpoint, dtype },
+      // The maps do not depend on the positions, whose tables would take a while.
+      maps: linearMaps(sitesOf(llama({ ...config, positions: 1 }))),
+    })),
+  );
+};

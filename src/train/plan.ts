@@ -1,0 +1,225 @@
+/**
+ * What fine-tuning a model of the LLaMA family will need, from its config alone: the bytes that {@link account} gives for
+ * the model itself, built on specs, and an estimate of what a step takes beside them.
+ *
+ * Law: all but `workspace` are the bytes of the model with its weights.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import { specKernels as k } from '../core/spec-ops.ts';
+import { leaves, type SlotTree } from '../core/tree.ts';
+import { crossEntropy, type Loss } from '../layers/losses.ts';
+import type { Treatment } from '../methods/adapt.ts';
+import type { Site } from '../methods/operation.ts';
+import { matchTargets, type Targets } from '../methods/targets.ts';
+import {
+  type Architecture,
+  type LeafStep,
+  leafSteps,
+  type Step,
+  sitesOf,
+  tensorsOf,
+  type Weights,
+} from '../models/architecture.ts';
+import type { LlamaConfig } from '../models/llama/config.ts';
+import { llama } from '../models/llama/llama.ts';
+import { assembleModel, buildLeaf } from '../models/model.ts';
+import { adamw } from '../optim/adamw.ts';
+import { type DType, hostArray } from '../spec/dtype.ts';
+import type { Result } from '../spec/errors.ts';
+import { bytesOf, type HostTensor, type Shape, type Spec } from '../spec/tensor.ts';
+import { type Account, account, residualBytes, residualOf } from './account.ts';
+import type { Problem } from './step.ts';
+
+export type PlannedMethod = 'full' | 'paca' | 'lora';
+
+export interface PlanSettings extends Targets {
+  readonly config: LlamaConfig;
+  /** The type in which frozen weights are stored. */
+  readonly dtype: DType;
+  readonly rank: number;
+  /** Sequences of a micro-batch. */
+  readonly batch: number;
+  readonly recompute: boolean;
+}
+
+/** What is kept for the backward pass, by what keeps it; a buffer of several counts for the first. */
+export type ByOp = Readonly<
+  Record<'attention' | 'norms' | 'linears' | 'swiglu' | 'embedding' | 'blocks' | 'loss', number>
+>;
+
+export interface PlannedBytes extends Account {
+  /** An estimate: see `workspaceOf`. */
+  readonly workspace: number;
+  /** Weights, gradients, optimizer, residual and workspace. */
+  readonly total: number;
+}
+
+/** A model and a method, for micro-batches of any length. */
+export interface Plan {
+  readonly bytesAt: (sequence: number) => PlannedBytes;
+  /** The parts of `residual`. `blocks`: the inputs of blocks that are computed again. */
+  readonly byOpAt: (sequence: number) => ByOp;
+}
+
+type PlannedProblem = Problem<Spec, unknown>;
+
+// The model on specs
+
+/** A tensor that is never looked into. */
+const hollow = (dtype: DType, shape: Shape): HostTensor => ({ dtype, shape, data: hostArray(dtype, 0) }) as HostTensor;
+
+const treatmentsOf = (
+  architecture: Architecture,
+  s: PlanSettings,
+  method: PlannedMethod,
+): Result<(site: Site) => Treatment> => {
+  if (method === 'full') return E.right(() => ({ method }));
+  const paths = sitesOf(architecture).map(({ path }) => path);
+  const adapted = ({ operation: { config } }: Site): Treatment => {
+    const { rank } = s;
+    return method === 'paca'
+      ? { method, adapters: [{ indices: Int32Array.from({ length: rank }, (_, i) => i), alpha: rank }] }
+      : {
+          method,
+          adapters: [{ a: hollow('f32', [rank, config.in]), b: hollow('f32', [config.out, rank]), scale: 1 }],
+        };
+  };
+  return pipe(
+    matchTargets(s, paths, architecture.head),
+    E.map((chosen) => (site) => (chosen.includes(site.path) ? adapted(site) : { method: 'frozen' })),
+  );
+};
+
+const weightsOf = (step: LeafStep, dtype: DType): Weights =>
+  Object.fromEntries(tensorsOf(step).map(([name, shape]) => [name, hollow(dtype, shape)]));
+
+/** The model as `loadModel` would build it, with AdamW, which keeps two numbers for each that trains. */
+const problemOf = (architecture: Architecture, s: PlanSettings, method: PlannedMethod): Result<PlannedProblem> => {
+  const isFull = method === 'full';
+  return pipe(
+    treatmentsOf(architecture, s, method),
+    E.chain((treatmentOf) =>
+      pipe(
+        leafSteps(architecture.steps),
+        E.traverseArray((step) =>
+          buildLeaf(k, step, weightsOf(step, isFull ? 'f32' : s.dtype), treatmentOf, () => isFull),
+        ),
+      ),
+    ),
+    E.chain((built) => assembleModel(k, architecture, built)),
+    E.map((model) => ({
+      kernels: k,
+      model,
+      loss: crossEntropy(k) as Loss<Spec, unknown>,
+      optimizer: adamw(k, { learningRate: 1 }),
+      seed: 0,
+    })),
+  );
+};
+
+// What is kept, by op
+
+const opOf = (step: LeafStep): keyof ByOp => {
+  if (step.kind === 'site') return 'linears';
+  if (step.kind === 'fixed') return step.remembers ? 'attention' : 'swiglu';
+  if (step.tiedTo !== undefined) return 'linears';
+  return step.shapes.weight?.length === 1 ? 'norms' : 'embedding';
+};
+
+/** The op of each name under which something is kept. */
+const opsOf = (steps: readonly Step[]): ReadonlyMap<string, keyof ByOp> =>
+  new Map(
+    steps.flatMap((step): readonly (readonly [string, keyof ByOp])[] => {
+      if (step.kind === 'recompute') return [[step.name, 'blocks']];
+      if (step.kind === 'residual') return [...opsOf(step.steps)];
+      if (step.kind === 'fork') return [...opsOf(step.first), ...opsOf(step.second)];
+      const name = step.kind === 'site' ? step.site.path : step.kind === 'plain' ? step.path : step.name;
+      return [[name, opOf(step)]];
+    }),
+  );
+
+type Kept = readonly [model: Readonly<Record<string, SlotTree>>, loss: SlotTree];
+
+const byOpOf = (architecture: Architecture, [model, loss]: Kept): ByOp => {
+  const ops = opsOf(architecture.steps);
+  const bytes = { attention: 0, norms: 0, linears: 0, swiglu: 0, embedding: 0, blocks: 0, loss: 0 };
+  const counted = new Set<string>();
+  const count = (op: keyof ByOp, kept: SlotTree): void => {
+    for (const slot of leaves(kept)) {
+      if (!counted.has(slot.slot)) bytes[op] += bytesOf(slot);
+      counted.add(slot.slot);
+    }
+  };
+  for (const [name, kept] of Object.entries(model)) count(ops.get(name)!, kept);
+  count('loss', loss);
+  return bytes;
+};
+
+// The workspace
+
+/** What the last block keeps where it is not computed again. */
+const blockBytes = ({ layers }: LlamaConfig, [model]: Kept): number => {
+  const prefix = `model.layers.${layers - 1}.`;
+  return residualBytes(Object.fromEntries(Object.entries(model).filter(([name]) => name.startsWith(prefix))));
+};
+
+/**
+ * An estimate of the most that is alive in a step beside what the other figures count. Towards the end of the backward
+ * pass these are gradients of activations, f32, for n = batch × sequence tokens: of the logits; of what goes into each
+ * half of each block, or into each block that is computed again; and those inside one half of a block, of its inputs and
+ * outputs, with that block's own residual where it is computed again. Or, if it is more, what the optimizer makes once
+ * the residual is gone: a delta for each number that trains. Not counted: what kernels pack for themselves.
+ */
+const workspaceOf = (
+  { config: c, recompute }: PlanSettings,
+  tokens: number,
+  bytes: Account,
+  recomputed: number,
+): number => {
+  const { width, layers, headWidth, heads, groups, feedForward, vocabulary } = c;
+  const between = (recompute ? layers + 2 : 2 * layers) * width;
+  const inside = 3 * width + Math.max(3 * feedForward, 3 * (heads + groups) * headWidth);
+  const backward = 4 * tokens * (vocabulary + between + inside) + recomputed;
+  return Math.max(backward, bytes.trainable - bytes.residual);
+};
+
+// The plan
+
+/** The plans of a model. Errors: a pattern that matches nothing, a rank above the columns. */
+export const planner = (s: PlanSettings): ((method: PlannedMethod) => Result<Plan>) => {
+  const { config, batch, recompute } = s;
+  const architecture = llama(config, { recompute });
+  const plain = llama({ ...config, positions: 1 });
+  const input = (sequence: number): Spec => ({ dtype: 'i32', shape: [batch, sequence] });
+  const keptBy = (problem: PlannedProblem, sequence: number): Kept =>
+    residualOf(problem, input(sequence)) as unknown as Kept;
+  return (method) =>
+    pipe(
+      E.Do,
+      E.bind('problem', () => problemOf(architecture, s, method)),
+      E.bind('whole', () => problemOf(plain, s, method)),
+      E.map(({ problem, whole }) => ({
+        bytesAt: (sequence) => {
+          const known = account(problem, input(sequence));
+          const recomputed = recompute ? blockBytes(config, keptBy(whole, sequence)) : 0;
+          const workspace = workspaceOf(s, batch * sequence, known, recomputed);
+          const total = known.weights + known.gradients + known.optimizer + known.residual + workspace;
+          return { ...known, workspace, total };
+        },
+        byOpAt: (sequence) => byOpOf(architecture, keptBy(problem, sequence)),
+      })),
+    );
+};
+
+/** The longest sequence, up to `most`, that needs no more than `memory`; 0 if one token is too much. */
+export const longestSequence = ({ bytesAt }: Plan, most: number, memory: number): number => {
+  const fits = (sequence: number): boolean => bytesAt(sequence).total <= memory;
+  let [below, above] = [0, most + 1];
+  while (above - below > 1) {
+    const middle = Math.floor((below + above) / 2);
+    if (fits(middle)) below = middle;
+    else above = middle;
+  }
+  return below;
+};
