@@ -1,7 +1,7 @@
 /**
- * The work by jax-js on its wasm device. Weights are [out, in], the layout in which its compiled products are fastest. (Without its own gradients, a step cut by hand into
- * several functions with transposed copies between them would take some 7% less.) Node has no global `Worker`, so it has
- * one thread.
+ * The work by jax-js on its wasm device. Weights are [out, in], the layout in which its compiled products are fastest.
+ * (Without its own gradients, a step cut by hand into several functions with transposed copies between them would take some
+ * 7% less.) Node has no global `Worker`, so it has one thread.
  */
 import { blockUntilReady, defaultDevice, init, jit, nn, numpy as np } from '@jax-js/jax';
 import { llamaStep } from './jax-js-llama.js';
@@ -80,4 +80,10 @@ const gemm = async (layout, size) => {
   };
 };
 
-await main({ name: 'jax-js', version: readManifest('./package.json').dependencies['@jax-js/jax'], step, llama: llamaStep, gemm });
+await main({
+  name: 'jax-js',
+  version: readManifest('./package.json').dependencies['@jax-js/jax'],
+  step,
+  llama: llamaStep,
+  gemm,
+});

@@ -3,16 +3,7 @@
  * of its own, and what it keeps goes when its gradient is computed.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  EMBEDDING,
-  HEAD,
-  LAST_NORM,
-  LLAMA,
-  layerNames,
-  nextTokens,
-  TOKENS,
-  tokens,
-} from './llama-work.js';
+import { EMBEDDING, HEAD, LAST_NORM, LLAMA, layerNames, nextTokens, TOKENS, tokens } from './llama-work.js';
 import { methods } from './tfjs-maps.js';
 import { attention, attentionBack, causalMask, makeRope, norm, normBack, swiglu, swigluBack } from './tfjs-parts.js';
 import { training } from './tfjs-training.js';

@@ -51,9 +51,7 @@ const adapters = () =>
 /** A is [r, in], B [r, out]. Frozen weights are kept in both layouts. */
 const lora = () => {
   const frozen = weights();
-  const flipped = Object.fromEntries(
-    [...Object.keys(adapted), HEAD].map((name) => [name, tensor(llamaWeight(name))]),
-  );
+  const flipped = Object.fromEntries([...Object.keys(adapted), HEAD].map((name) => [name, tensor(llamaWeight(name))]));
   const use = (params) => ({
     plain: frozen,
     trainsAll: false,
