@@ -75,7 +75,7 @@ const fullLoss = (params, _frozen, data) =>
 
 /**
  * The frozen head in two halves. Backward, its product alone reads the gradient of the logits, and a single product computes
- * what it reads anew each time, which takes a sixth of the step; for two the compiler stores it.
+ * what it reads anew each time, which adds a quarter to the step; for two the compiler stores it.
  */
 const frozenHead = (x, w) =>
   np.concatenate(

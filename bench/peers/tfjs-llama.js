@@ -9,20 +9,20 @@ import { attention, attentionBack, causalMask, makeRope, norm, normBack, swiglu,
 import { training } from './tfjs-training.js';
 
 /** A norm's gradient, and that of its weight where it trains. */
-const backThroughNorm = ({ plain, trainsAll, normWeightBack }, name, dy, kept, gradients) => {
+const backThroughNorm = ({ weights, trainsAll, normWeightBack }, name, dy, kept, gradients) => {
   if (trainsAll) normWeightBack(name, dy, kept.unit, gradients);
-  return normBack(kept, plain[name], dy);
+  return normBack(kept, weights[name], dy);
 };
 
 /** A layer: its output, and what its gradient needs. */
-const forward = ({ map, plain }, { rope, mask }, names, x) => {
+const forward = ({ map, weights }, { rope, mask }, names, x) => {
   const kept = {};
-  const [n, normed] = norm(x, plain[names.attentionNorm]);
+  const [n, normed] = norm(x, weights[names.attentionNorm]);
   const q = rope.forward(map(names.q, n, kept));
   const k = rope.forward(map(names.k, n, kept));
   const [mixed, attended] = attention(q, k, map(names.v, n, kept), mask);
   const middle = tf.add(x, map(names.o, mixed, kept));
-  const [inner, innerNormed] = norm(middle, plain[names.feedForwardNorm]);
+  const [inner, innerNormed] = norm(middle, weights[names.feedForwardNorm]);
   const gate = map(names.gate, inner, kept);
   const up = map(names.up, inner, kept);
   const y = tf.add(middle, map(names.down, swiglu(gate, up), kept));
@@ -48,7 +48,7 @@ const backward = (use, { rope }, names, kept, dy, isWanted) => {
 /** Norm, head and mean cross-entropy: the loss, and gradients. */
 const end = (use, x, targets) => {
   const [kept, gradients] = [{}, {}];
-  const [n, normed] = norm(x, use.plain[LAST_NORM]);
+  const [n, normed] = norm(x, use.weights[LAST_NORM]);
   const p = tf.softmax(use.map(HEAD, n, kept));
   const loss = tf.neg(tf.mean(tf.log(tf.sum(tf.mul(p, targets), -1))));
   const dn = use.mapBack(HEAD, tf.mul(tf.sub(p, targets), 1 / TOKENS), kept, gradients);
@@ -58,7 +58,7 @@ const end = (use, x, targets) => {
 const lossAndGradients = (use, data) => {
   const layers = Array.from({ length: LLAMA.layers }, (_, i) => layerNames(i));
   const keptOf = [];
-  let x = tf.gather(use.plain[EMBEDDING], data.ids);
+  let x = tf.gather(use.weights[EMBEDDING], data.ids);
   for (const names of layers) {
     const { y, kept } = tf.tidy(() => forward(use, data, names, x));
     keptOf.push(kept);

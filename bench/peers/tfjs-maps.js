@@ -7,9 +7,7 @@ import { adapted, EMBEDDING, HEAD, llamaDown, llamaWeight, shapes, TOKENS } from
 import { columnSums, tensor, transposed } from './tfjs-training.js';
 import { RANK } from './work.js';
 
-const ones = () => tf.ones([1, TOKENS]);
-
-const weights = () =>
+const allWeights = () =>
   Object.fromEntries(
     Object.entries(shapes).map(([name, { length }]) => {
       const numbers = llamaWeight(name);
@@ -17,10 +15,11 @@ const weights = () =>
     }),
   );
 
+/** What a step uses: `map` and `mapBack` for linear maps, the head among them; `weights` for what else it reads. */
 const full = () => {
-  const row = ones();
+  const ones = tf.ones([1, TOKENS]);
   const use = (params) => ({
-    plain: params,
+    weights: params,
     trainsAll: true,
     map: (name, x, kept) => {
       kept[name] = x;
@@ -31,13 +30,13 @@ const full = () => {
       return tf.matMul(dy, tf.transpose(params[name]));
     },
     normWeightBack: (name, dy, unit, gradients) => {
-      gradients[name] = columnSums(row, tf.mul(dy, unit));
+      gradients[name] = columnSums(ones, tf.mul(dy, unit));
     },
     embeddingBack: (dy, ids, gradients) => {
       gradients[EMBEDDING] = tf.scatterND(tf.reshape(ids, [TOKENS, 1]), dy, shapes[EMBEDDING]);
     },
   });
-  return { params: weights(), use };
+  return { params: allWeights(), use };
 };
 
 const adapters = () =>
@@ -48,12 +47,12 @@ const adapters = () =>
     ]),
   );
 
-/** A is [r, in], B [r, out]. Frozen weights are kept in both layouts. */
+/** A is [r, in], B [r, out]. Frozen weights are kept in both layouts. The gradient of an input is left out where it is not wanted. */
 const lora = () => {
-  const frozen = weights();
+  const frozen = allWeights();
   const flipped = Object.fromEntries([...Object.keys(adapted), HEAD].map((name) => [name, tensor(llamaWeight(name))]));
   const use = (params) => ({
-    plain: frozen,
+    weights: frozen,
     trainsAll: false,
     map: (name, x, kept) => {
       const y = tf.matMul(x, frozen[name]);

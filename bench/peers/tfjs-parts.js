@@ -46,7 +46,7 @@ const quarterTurn = () => {
   return tensor({ shape: [headWidth, headWidth], data });
 };
 
-/** RoPE, forward and backward; a product turns faster than slices and `tf.concat`, which are copied in JavaScript. */
+/** RoPE, forward and backward; it turns by a product, since slices and `tf.concat` copy in JavaScript. */
 export const makeRope = () => {
   const { cos, sin } = ropeAngles();
   const tables = { cos: anglesFor(cos), sin: anglesFor(sin), turn: quarterTurn() };
@@ -79,7 +79,7 @@ export const causalMask = () => {
   return tensor({ shape: [tokens, tokens], data });
 };
 
-/** Head by head, because the backend computes products of rank 3 in a scalar loop, ten times slower than these. */
+/** Head by head, because the backend computes products of rank 3 in a scalar loop, several times slower. */
 export const attention = (q, k, v, mask) => {
   const [queries, keys, values] = [byHead(tf.mul(q, SCALE)), byHead(k), byHead(v)];
   const shares = queries.map((query, i) => tf.softmax(tf.add(tf.matMul(query, tf.transpose(keys[i])), mask)));
