@@ -69,20 +69,27 @@ const gemm: Part<readonly GemmReport[]> = {
   },
 };
 
+/** The models that `bench step` knows, with the steps that are timed. */
+const stepCounts = { mlp: 40, llama: 10 } as const;
+
 const step: Part<readonly StepReport[]> = {
   title: 'A training step, each in a process of its own',
   measure: async () =>
     threadCounts.flatMap((threads) =>
-      ['full', 'paca'].map((method) =>
-        runProgram<StepReport>(['bench', 'step', '--method', method, '--threads', String(threads)]),
+      Object.entries(stepCounts).flatMap(([model, steps]) =>
+        ['full', 'paca', 'lora'].map((method) => {
+          const counts = ['--threads', String(threads), '--steps', String(steps)];
+          return runProgram<StepReport>(['bench', 'step', '--model', model, '--method', method, ...counts]);
+        }),
       ),
     ),
   show: (reports) =>
     table(
-      ['method', 'threads', 'ms a step', 'of full', 'kept', 'peak memory'],
-      reports.map(({ method, rank, threads, msPerStep, residualBytes, peakBytes }) => {
-        const full = reports.find((r) => r.method === 'full' && r.threads === threads);
+      ['model', 'method', 'threads', 'ms a step', 'of full', 'kept', 'peak memory'],
+      reports.map(({ model, method, rank, threads, msPerStep, residualBytes, peakBytes }) => {
+        const full = reports.find((r) => r.model === model && r.method === 'full' && r.threads === threads);
         return [
+          model,
           rank === null ? method : `${method}, r = ${rank}`,
           String(threads),
           msPerStep.toFixed(2),

@@ -43,17 +43,19 @@ const notAdapting = (adapted, full) => {
 
 /** What is wrong with the measurements of one round; nothing if all is well. @param {readonly Measured[]} round */
 export const problemsOf = (round) => {
-  /** @param {string} name @param {string} method */
-  const find = (name, method) => round.find((m) => m.name === name && m.method === method);
+  /** @param {string} name @param {string} work @param {string} method */
+  const find = (name, work, method) => round.find((m) => m.name === name && m.work === work && m.method === method);
   const same = round
     .filter(({ name }) => PEERS.includes(name))
     .flatMap((theirs) => {
-      const ours = find(OURS, theirs.method);
+      const ours = find(OURS, theirs.work, theirs.method);
       return ours === undefined ? [] : differing(theirs, ours);
     });
-  const adapting = programs.flatMap((name) => {
-    const [full, adapted] = [find(name, 'full'), find(name, name === OURS ? 'paca' : 'lora')];
-    return full === undefined || adapted === undefined ? [] : notAdapting(adapted, full);
-  });
+  const adapting = programs.flatMap((name) =>
+    ['step', 'llama'].flatMap((work) => {
+      const [full, adapted] = [find(name, work, 'full'), find(name, work, name === OURS ? 'paca' : 'lora')];
+      return full === undefined || adapted === undefined ? [] : notAdapting(adapted, full);
+    }),
+  );
   return [...same, ...adapting];
 };

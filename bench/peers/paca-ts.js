@@ -4,7 +4,9 @@ import {
   adamw,
   buildModel,
   columnView,
+  crossEntropy,
   initialState,
+  llama,
   meanSquaredError,
   mlp,
   orThrow,
@@ -13,6 +15,7 @@ import {
   splitRng,
   trainStep,
 } from '../../dist/src/index.js';
+import { HEAD, LLAMA, llamaWeight, nextTokens, shapes, TOKENS, tokens } from './llama-work.js';
 import { main, readManifest } from './program.js';
 import { ADAM, bias, inputs, operands, RANK, ROWS, targets, WIDTHS, weight } from './work.js';
 
@@ -24,39 +27,68 @@ const onDevice = (numbers) => k.fromHost(tensor(numbers));
 const treatments = {
   full: () => ({ method: 'full' }),
   paca: ({ path, operation }) => {
+    if (`${path}.weight` === HEAD) return { method: 'frozen' };
     const [order] = permutation(splitRng(rngFromSeed(1), path), columnView(operation).columns);
     return { method: 'paca', adapters: [{ indices: order.slice(0, RANK).sort(), alpha: RANK }] };
   },
 };
 
-const step = async (method) => {
+/** Weights that are made when they are read. */
+const lazily = (makers) =>
+  Object.create(
+    null,
+    Object.fromEntries(Object.entries(makers).map(([name, make]) => [name, { get: () => tensor(make()) }])),
+  );
+
+/** A step of a model on its batch. What is no linear map, and a head, trains in `full` alone. */
+const training = (method, architecture, makers, loss, batch) => {
   const treatment = treatments[method];
   if (treatment === undefined) throw new Error(`no method ${method}`);
-  const weights = Object.create(
-    null,
-    Object.fromEntries(
-      [0, 1].flatMap((i) => [
-        [`layers.${i}.weight`, { get: () => tensor(weight(i)) }],
-        [`layers.${i}.bias`, { get: () => tensor(bias(i)) }],
-      ]),
-    ),
-  );
   const problem = {
     kernels: k,
-    model: orThrow(buildModel(k, mlp({ widths: WIDTHS, activation: 'relu' }), weights, treatment)),
-    loss: meanSquaredError(k),
+    model: orThrow(buildModel(k, architecture, lazily(makers), treatment, () => method === 'full')),
+    loss,
     optimizer: adamw(k, ADAM),
     seed: 1,
   };
-  const batch = [{ inputs: onDevice(inputs()), targets: onDevice(targets()), count: ROWS * WIDTHS[2] }];
   let state = initialState(problem, { donate: true });
   return async () => {
-    const [next, metrics] = k.scope(() => trainStep(problem, state, batch, { donate: true }));
+    const [next, metrics] = k.scope(() => trainStep(problem, state, [batch], { donate: true }));
     state = next;
     const { data } = await k.toHost(metrics.loss);
     k.donate(metrics);
     return data[0];
   };
+};
+
+const step = async (method) => {
+  const makers = Object.fromEntries(
+    [0, 1].flatMap((i) => [
+      [`layers.${i}.weight`, () => weight(i)],
+      [`layers.${i}.bias`, () => bias(i)],
+    ]),
+  );
+  const batch = { inputs: onDevice(inputs()), targets: onDevice(targets()), count: ROWS * WIDTHS[2] };
+  return training(method, mlp({ widths: WIDTHS, activation: 'relu' }), makers, meanSquaredError(k), batch);
+};
+
+const config = {
+  ...LLAMA,
+  groups: LLAMA.heads,
+  scaling: { kind: 'none' },
+  positions: LLAMA.tokens,
+  tied: false,
+  inputBias: false,
+  outputBias: false,
+  headNorm: false,
+  windows: Array(LLAMA.layers).fill(null),
+};
+
+const llamaStep = async (method) => {
+  const makers = Object.fromEntries(Object.keys(shapes).map((name) => [name, () => llamaWeight(name)]));
+  const ids = (data) => k.fromHost({ dtype: 'i32', shape: [LLAMA.batch, LLAMA.tokens], data });
+  const batch = { inputs: ids(tokens), targets: ids(nextTokens), count: TOKENS };
+  return training(method, llama(config), makers, crossEntropy(k), batch);
 };
 
 const gemm = async (layout, size) => {
@@ -67,4 +99,4 @@ const gemm = async (layout, size) => {
   };
 };
 
-await main({ name: 'paca-ts', version: readManifest('../../package.json').version, step, gemm });
+await main({ name: 'paca-ts', version: readManifest('../../package.json').version, step, llama: llamaStep, gemm });

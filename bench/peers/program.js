@@ -3,6 +3,7 @@
  * JSON. It runs nothing else, so that its peak memory is the work's own.
  *
  *   node bench/peers/PROGRAM.js step METHOD STEPS
+ *   node bench/peers/PROGRAM.js llama METHOD STEPS
  *   node bench/peers/PROGRAM.js gemm 'LAYOUT MxNxK' STEPS
  */
 import { readFileSync } from 'node:fs';
@@ -16,11 +17,16 @@ import { layouts, nameOfProduct, sizes } from './work.js';
  */
 
 /**
+ * @typedef {(method: string) => Promise<() => Promise<number>>} Prepare
+ *   A training step, ready to be repeated. It ends when the new weights are computed, and gives the loss before them.
+ */
+
+/**
  * @typedef {object} Program
  * @property {string} name
  * @property {string} version
- * @property {(method: string) => Promise<() => Promise<number>>} step
- *   A training step, ready to be repeated. It ends when the new weights are computed, and gives the loss before them.
+ * @property {Prepare} step
+ * @property {Prepare} llama
  * @property {(layout: import('./work.js').Layout, size: import('./work.js').Size) => Promise<Product>} gemm
  */
 
@@ -65,9 +71,9 @@ const timed = async (action, steps) => {
 /** @param {Float32Array} values */
 const meanSquare = (values) => values.reduce((sum, x) => sum + x * x, 0) / values.length;
 
-/** @param {Program} program @param {string} method @param {number} steps */
-const measureStep = async ({ step }, method, steps) => {
-  const { msPerStep, results } = await timed(await step(method), steps);
+/** @param {Prepare} prepare @param {string} method @param {number} steps */
+const measureStep = async (prepare, method, steps) => {
+  const { msPerStep, results } = await timed(await prepare(method), steps);
   return { msPerStep, losses: results };
 };
 
@@ -85,10 +91,12 @@ const measureProduct = async ({ gemm }, method, steps) => {
 export const main = async (program) => {
   const [work = '', method = '', count = ''] = process.argv.slice(2);
   const steps = Number(count);
-  if (!(work === 'step' || work === 'gemm') || !(Number.isInteger(steps) && steps > 0)) {
-    throw new Error('expected the arguments: step|gemm METHOD STEPS');
+  if (!(work === 'step' || work === 'llama' || work === 'gemm') || !(Number.isInteger(steps) && steps > 0)) {
+    throw new Error('expected the arguments: step|llama|gemm METHOD STEPS');
   }
-  const { msPerStep, losses } = await (work === 'step' ? measureStep : measureProduct)(program, method, steps);
+  const { msPerStep, losses } = await (work === 'gemm'
+    ? measureProduct(program, method, steps)
+    : measureStep(program[work], method, steps));
   const { name, version } = program;
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   /** @type {Measured} */

@@ -3,7 +3,7 @@
  * numbers, one thread each, every measurement in a fresh process, the programs in turn. Prints medians over the rounds
  * and what paca-ts takes as a share of each peer.
  *
- *   npm run bench:peers -- [--rounds 5] [--steps 20] [--only gemm|step] [--node PATH] [--json]
+ *   npm run bench:peers -- [--rounds 5] [--steps 20] [--only gemm|step|llama] [--node PATH] [--json]
  *
  * Exit codes: 0 done; 1 a program failed, or the losses do not agree; 2 wrong usage.
  */
@@ -50,7 +50,7 @@ const { values } = orEnd(
 );
 const [rounds, steps] = [positive('rounds', values.rounds), positive('steps', values.steps)];
 const tasks = tasksOf(values.only);
-if (tasks.length === 0) end(`--only: expected gemm or step, got '${values.only}'`, 2);
+if (tasks.length === 0) end(`--only: expected gemm, step or llama, got '${values.only}'`, 2);
 const version = orEnd(() => outputOf(values.node, ['--version']).trim(), 2);
 
 const measured = Array.from({ length: rounds }, (_, i) => {

@@ -3,7 +3,7 @@ import { layouts, nameOfProduct, sizes } from './work.js';
 
 /**
  * @typedef {object} Task
- * @property {'step' | 'gemm'} work
+ * @property {'step' | 'llama' | 'gemm'} work
  * @property {string} title
  * @property {string} ours The method that paca-ts is asked for.
  * @property {string} theirs The method that its peers are asked for.
@@ -19,6 +19,8 @@ export const programs = [OURS, ...PEERS];
 const steps = [
   { work: 'step', title: 'a step, all trained', ours: 'full', theirs: 'full' },
   { work: 'step', title: 'a step, PaCA beside their LoRA', ours: 'paca', theirs: 'lora' },
+  { work: 'llama', title: 'a LLaMA step, all trained', ours: 'full', theirs: 'full' },
+  { work: 'llama', title: 'a LLaMA step, PaCA beside their LoRA', ours: 'paca', theirs: 'lora' },
 ];
 
 /** @type {readonly Task[]} */

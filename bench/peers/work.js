@@ -1,6 +1,6 @@
 /**
  * The work that every program of this folder does, and the numbers that it does it on: an MLP 512→2048→512 with ReLU
- * and biases, mean squared error over 256 rows, Adam; and matrix products. The numbers come from a fixed sequence, so
+ * and biases, mean squared error over 256 rows, Adam; matrix products; and in `llama-work.js` a small LLaMA. The numbers come from a fixed sequence, so
  * that all programs compute the same losses.
  */
 
@@ -19,7 +19,7 @@ export const ADAM = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-
  * Uniform numbers of (−bound, bound), from a linear congruential generator modulo 2³² (Numerical Recipes' constants).
  * @param {number} seed @param {readonly number[]} shape @param {number} bound @returns {Numbers}
  */
-const uniform = (seed, shape, bound) => {
+export const uniform = (seed, shape, bound) => {
   let state = Math.imul(seed, 0x9e3779b1);
   const next = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

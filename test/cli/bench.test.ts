@@ -23,8 +23,8 @@ const gemmSchema = v.object({
 const stepSchema = v.object({
   backend: v.string(),
   threads: positive,
-  model: v.literal('mlp'),
-  method: v.picklist(['full', 'paca']),
+  model: v.picklist(['mlp', 'llama']),
+  method: v.picklist(['full', 'paca', 'lora']),
   rank: v.nullable(positive),
   msPerStep: positive,
   tokensPerSecond: positive,
@@ -81,20 +81,48 @@ describe('paca bench gemm', () => {
 describe('paca bench step', () => {
   const tiny = ['step', '--batch-size', '3', '--width', '8', '--steps', '4'];
 
-  it('counts what trains and what is kept: all of x in full, r numbers a row by PaCA', async () => {
+  it('counts what trains and what is kept: all of x in full, r numbers a row by PaCA, both by LoRA', async () => {
     const full = await reportOf(stepSchema, ...tiny);
     const paca = await reportOf(stepSchema, ...tiny, '--method', 'paca', '--rank', '2');
     expect(full).toMatchObject({ method: 'full', rank: null, trainable: 2 * 8 * 32 + 32 + 8 });
     expect(paca).toMatchObject({ method: 'paca', rank: 2, trainable: 2 * 32 + 2 * 8 });
+    const lora = await reportOf(stepSchema, ...tiny, '--method', 'lora', '--rank', '2');
+    expect(lora).toMatchObject({ method: 'lora', rank: 2, trainable: 2 * (8 + 32) + 2 * (32 + 8) });
     const kept = (ofFirst: number, ofSecond: number): number => 4 * (3 * ofFirst + 3 * ofSecond + 3 /* mask */ + 3 * 8);
     expect(full.residualBytes).toBe(kept(8, 32));
     expect(paca.residualBytes).toBe(kept(2, 2));
+    expect(lora.residualBytes).toBe(kept(8 + 2, 32 + 2));
   });
 
   it('says in words what it measured', async () => {
     const { output } = await call(['bench', ...tiny, '--method', 'paca', '--rank', '2']);
     expect(output).toMatch(/mlp 8→32→8, 3 rows, paca of 2 columns\n.*a step/);
   });
+});
+
+describe('paca bench step --model llama', () => {
+  const one = ['step', '--model', 'llama', '--backend', 'wasm', '--steps', '1'];
+  /** In and out of q, k, v, o, gate, up, down. */
+  const maps = [...Array(4).fill([256, 256]), [256, 704], [256, 704], [704, 256]] as readonly [number, number][];
+  const sum = (of: (ins: number, out: number) => number): number =>
+    maps.reduce((total, [ins, out]) => total + of(ins, out), 0);
+
+  it('trains everything, or the linear maps of its layers, on 4×128 tokens', async () => {
+    const full = await reportOf(stepSchema, ...one);
+    const paca = await reportOf(stepSchema, ...one, '--method', 'paca');
+    const lora = await reportOf(stepSchema, ...one, '--method', 'lora', '--rank', '4');
+    const layer = sum((ins, out) => ins * out) + 2 * 256;
+    expect(full).toMatchObject({ model: 'llama', rank: null, trainable: 4 * layer + 2 * 512 * 256 + 256 });
+    expect(paca).toMatchObject({ rank: 16, trainable: 4 * sum((_, out) => 16 * out) });
+    expect(lora).toMatchObject({ rank: 4, trainable: 4 * sum((ins, out) => 4 * (ins + out)) });
+    expect(full.tokensPerSecond / (512_000 / full.msPerStep)).toBeCloseTo(1, 2);
+    expect(paca.residualBytes).toBeLessThan(lora.residualBytes);
+  }, 60_000);
+
+  it('says in words what it measured', async () => {
+    const { output } = await call(['bench', ...one, '--method', 'lora']);
+    expect(output).toMatch(/llama of 4 layers, width 256, 4×128 tokens, lora of rank 16\n.* tokens a second/);
+  }, 60_000);
 });
 
 describe('paca bench refuses', () => {
@@ -104,10 +132,13 @@ describe('paca bench refuses', () => {
     [['gemm', 'step'], 'one measurement'],
     [['gemm', '--rank', '3'], "got 'rank'"],
     [['gemm', '--sizes', '[3x3]'], 'expected MxNxK, as in 256x1408x512, got "3x3"'],
-    [['step', '--rank', '3'], "--method paca, without which 'rank' has no effect"],
+    [['step', '--rank', '3'], "--method paca or lora, without which 'rank' has no effect"],
     [['step', '--method', 'paca', '--rank', '9', '--width', '8'], 'a rank of at most 8, got 9'],
-    [['step', '--method', 'lora'], '"full" | "paca"'],
-    [['step', '--model', 'llama'], '"mlp"'],
+    [['step', '--model', 'llama', '--width', '8'], "--model mlp, without which 'width' has no effect, got 8"],
+    [['step', '--model', 'llama', '--batch-size', '8'], "--model mlp, without which 'batchSize' has no effect, got 8"],
+    [['step', '--model', 'llama', '--method', 'paca', '--rank', '257'], 'a rank of at most 256, got 257'],
+    [['step', '--method', 'dora'], '"full" | "paca" | "lora"'],
+    [['step', '--model', 'gpt'], '"mlp" | "llama"'],
     [['step', '--steps', '0'], 'steps'],
     [['step', '--sizes', '[8x8x8]'], "got 'sizes'"],
   ])('%j', async (argv, message) => {

@@ -9,7 +9,8 @@ import { parseWith } from '../schema.ts';
 import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
 import { defaultSizes, type GemmReport, measureProducts, type ProductSize } from './gemm.ts';
-import { measureStep, type StepReport } from './step.ts';
+import { llamaSizes } from './problems.ts';
+import { measureStep, type StepReport, type StepSettings } from './step.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const choice = { backend: v.optional(v.string()), threads: v.optional(count) };
@@ -32,13 +33,18 @@ const gemmSchema = v.strictObject({
 });
 const stepSchema = v.strictObject({
   ...choice,
-  model: v.optional(v.picklist(['mlp']), 'mlp'),
-  method: v.optional(v.picklist(['full', 'paca']), 'full'),
+  model: v.optional(v.picklist(['mlp', 'llama']), 'mlp'),
+  method: v.optional(v.picklist(['full', 'paca', 'lora']), 'full'),
   rank: v.optional(count, 16),
   batchSize: v.optional(count, 256),
   width: v.optional(count, 512),
   steps: v.optional(count, 40),
 });
+
+/** Options of `step` that only the MLP has. */
+const ofMlp: readonly string[] = ['batchSize', 'width'] satisfies readonly (keyof StepSettings)[];
+
+const where = (action: string): string => `bench ${action}`;
 
 const keysOf = (schema: { readonly entries: object }): readonly string[] => Object.keys(schema.entries);
 
@@ -63,13 +69,36 @@ const showProducts = ({ print, columns: width }: World, report: GemmReport): voi
   );
 };
 
+/** What a step was of. */
+const describe = ({ model, batchSize, width, method, rank }: StepReport): string => {
+  const { layers, tokens } = llamaSizes;
+  const what =
+    model === 'mlp'
+      ? `mlp ${width}→${4 * width}→${width}, ${batchSize} rows`
+      : `llama of ${layers} layers, width ${width}, ${batchSize}×${tokens} tokens`;
+  if (rank === null) return `${what}, ${method}`;
+  return `${what}, ${method} of ${method === 'paca' ? `${rank} columns` : `rank ${rank}`}`;
+};
+
 const showStep = ({ print }: World, r: StepReport): void => {
-  const what = `${r.model} ${r.width}→${4 * r.width}→${r.width}, ${r.batchSize} rows, ${r.method}`;
-  print(`${r.backend}, ${r.threads} thread${r.threads === 1 ? '' : 's'}: ${what}`);
-  print(r.rank === null ? '\n' : ` of ${r.rank} columns\n`);
-  print(`${formatMs(r.msPerStep)} a step, ${formatCount(r.tokensPerSecond)} rows a second; `);
+  print(`${r.backend}, ${r.threads} thread${r.threads === 1 ? '' : 's'}: ${describe(r)}\n`);
+  const unit = r.model === 'mlp' ? 'rows' : 'tokens';
+  print(`${formatMs(r.msPerStep)} a step, ${formatCount(r.tokensPerSecond)} ${unit} a second; `);
   print(`${formatCount(r.trainable)} numbers train, ${formatBytes(r.residualBytes)} kept for the backward pass, `);
   print(`peak memory ${formatBytes(r.peakBytes)}\n`);
+};
+
+/** Options that the model or the method makes no use of, and ranks above the number of columns. */
+const checkStep = (flags: object, { model, method, rank, width }: StepSettings): Result<null> => {
+  const wrong = (expected: string, came: unknown): Result<never> =>
+    fail('ConfigError', expected, String(came), where('step'));
+  if (method === 'full' && 'rank' in flags) {
+    return wrong("--method paca or lora, without which 'rank' has no effect", rank);
+  }
+  const own = model === 'mlp' ? undefined : Object.entries(flags).find(([name]) => ofMlp.includes(name));
+  if (own !== undefined) return wrong(`--model mlp, without which '${own[0]}' has no effect`, own[1]);
+  const columns = model === 'mlp' ? width : llamaSizes.width;
+  return method === 'paca' && rank > columns ? wrong(`a rank of at most ${columns}`, rank) : E.right(null);
 };
 
 /** Opens the backend, measures, shows. */
@@ -89,8 +118,6 @@ const measuring = async <A>(
   return E.right(0);
 };
 
-const where = (action: string): string => `bench ${action}`;
-
 const actions: Readonly<Record<string, (world: World, json: boolean, flags: object) => Promise<Result<ExitCode>>>> = {
   gemm: async (world, json, flags) => {
     const input = parseWith(gemmSchema, keysOf(gemmSchema), flags, where('gemm'));
@@ -103,13 +130,8 @@ const actions: Readonly<Record<string, (world: World, json: boolean, flags: obje
     const input = parseWith(stepSchema, keysOf(stepSchema), flags, where('step'));
     if (E.isLeft(input)) return input;
     const { backend, threads, ...settings } = input.right;
-    const { method, rank, width } = settings;
-    if (method !== 'paca' && 'rank' in flags) {
-      return fail('ConfigError', "--method paca, without which 'rank' has no effect", String(rank), where('step'));
-    }
-    if (method === 'paca' && rank > width) {
-      return fail('ConfigError', `a rank of at most ${width}`, String(rank), where('step'));
-    }
+    const checked = checkStep(flags, settings);
+    if (E.isLeft(checked)) return checked;
     return measuring(world, json, { backend, threads }, (b) => measureStep(b, settings, world.clock), showStep);
   },
 };
@@ -118,8 +140,8 @@ export const bench: Command = {
   summary: 'how fast matrix products and training steps are here',
   usage:
     "paca bench gemm [--sizes '[512x512x512, ...]'] [--seconds 1] [--backend NAME] [--threads N] [--json]\n" +
-    '       paca bench step [--method full|paca] [--rank 16] [--batch-size 256] [--width 512] [--steps 40]\n' +
-    '                       [--backend NAME] [--threads N] [--json]',
+    '       paca bench step [--model mlp|llama] [--method full|paca|lora] [--rank 16] [--steps 40]\n' +
+    '                       [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]',
   keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps'],
   texts: ['backend', 'model', 'method'],
   switches: ['json'],

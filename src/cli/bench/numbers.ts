@@ -7,3 +7,10 @@ export const numbers = (shape: Shape, bound = 1): HostTensor => {
   for (let i = 0; i < data.length; i++) data[i] = (((i * 7919) % 2003) / 1001.5 - 1) * bound;
   return { dtype: 'f32', shape, data };
 };
+
+/** Numbers below `count` of the same sequence, from its element `start` on. */
+export const tokenIds = (shape: Shape, count: number, start: number): HostTensor => ({
+  dtype: 'i32',
+  shape,
+  data: Int32Array.from({ length: sizeOf(shape) }, (_, i) => (((i + start) * 7919) % 2003) % count),
+});
