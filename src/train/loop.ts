@@ -93,8 +93,8 @@ const runStep = async <T extends Spec, R>(
   const loss = await numberOf(metrics.loss);
   const gradientNorm = await numberOf(metrics.gradientNorm);
   const updateRatio = await numberOf(metrics.updateRatio);
-  const isFinite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
-  const fault = isFinite ? null : await faultIn(k, metrics.gradientSquares);
+  const isSound = Number.isFinite(loss) && Number.isFinite(gradientNorm);
+  const fault = isSound ? null : await faultIn(k, metrics.gradientSquares);
   k.donate(metrics);
   const tokens = batches.reduce((sum, { inputs }) => sum + tokensOf(inputs), 0);
   const ms = clock() - start;
