@@ -14,7 +14,7 @@ import { at, maxLanes, sumLanes, sumOfProducts } from './lanes';
 import { F32 } from './pack';
 
 /** Queries of a block. */
-const BLOCK = 64;
+const BLOCK = 32;
 
 /** The distance of the rows of scores: whole vectors, and a line more, or all would meet in few sets of the cache. */
 // @ts-ignore: decorator

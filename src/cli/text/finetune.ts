@@ -75,6 +75,11 @@ const show = ({ print, columns: width }: World, r: TextResult): void => {
     );
     if (rows.length > 0) print(`${renderTable(headers, rows, { width })}\n\n`);
   }
+  const { samples, tokens, truncated, droppedEmpty } = r.data;
+  print(`learnt from ${formatCount(samples)} samples, ${formatCount(tokens)} tokens; `);
+  print(
+    `${formatCount(truncated)} were cut, ${formatCount(droppedEmpty)} left out as nothing in them is to be learnt\n`,
+  );
   if (r.loss !== null) print(`loss on the validation part ${r.loss.toFixed(4)}\n`);
   print(`${formatCount(r.trainable)} numbers trained; ${formatCount(r.tokensPerSecond)} tokens a second; `);
   print(`memory: weights ${formatBytes(bytes.weights)}, kept for the backward pass ${formatBytes(bytes.residual)}, `);

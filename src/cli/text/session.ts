@@ -5,6 +5,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { AnyBackend } from '../../../backends/resolve.ts';
+import type { SequenceReport } from '../../data/sequences.ts';
 import { loadModel } from '../../io/load-model.ts';
 import type { Store } from '../../io/store.ts';
 import { crossEntropy, type Loss } from '../../layers/losses.ts';
@@ -57,6 +58,8 @@ export interface Worth {
 export interface TextResult {
   readonly run: string;
   readonly steps: number;
+  /** What the training part of the data became: how many samples were cut, or left out. */
+  readonly data: SequenceReport;
   /** Mean over the validation's answers; null without validation. */
   readonly loss: number | null;
   /** On the test, of the base and of the tuned model; null without a test. */
@@ -220,6 +223,7 @@ const finish = (
       ({ outcome: { digest }, loss, after, tokensPerSecond }): TextResult => ({
         run: folder,
         steps: state.step,
+        data: data.report,
         loss,
         metric: before === null || after === null ? null : { before, after },
         trainable: trainableCount(ready.problem),
