@@ -8,21 +8,18 @@ import { at, load4, loadPart, store4, storePart } from './lanes';
 /** √½, −½, 1/√(2π), ½, 1. */
 const TABLE: usize = memory.data<f32>([0.7071067811865476, -0.5, 0.3989422804014327, 0.5, 1]);
 
-// @ts-ignore: decorator
 @inline
 function constant(i: usize): v128 {
   return v128.load32_splat(TABLE + (i << 2));
 }
 
 /** Φ(x) = (erf(x·√½) + 1)·½. */
-// @ts-ignore: decorator
 @inline
 function normalCdf(x: v128): v128 {
   return f32x4.mul(f32x4.add(erf4(f32x4.mul(x, constant(0))), constant(4)), constant(3));
 }
 
 /** 1 + e^(−x). */
-// @ts-ignore: decorator
 @inline
 function inverseLogistic(x: v128): v128 {
   return f32x4.add(exp4(f32x4.neg(x)), constant(4));
@@ -35,7 +32,6 @@ const SILU_BACKWARD = 3;
 const TANH_BACKWARD = 4;
 
 /** One formula on four lanes; `f` is a constant, so that one branch remains. A forward formula does not read dy. */
-// @ts-ignore: decorator
 @inline
 function formula(f: i32, x: v128, dy: v128): v128 {
   if (f == GELU) return f32x4.mul(x, normalCdf(x));
@@ -54,7 +50,6 @@ function formula(f: i32, x: v128, dy: v128): v128 {
   return f32x4.mul(dy, f32x4.sub(one, f32x4.mul(x, x))); // x is the output of tanh
 }
 
-// @ts-ignore: decorator
 @inline
 function overElements(f: i32, begin: i32, end: i32, x: usize, dy: usize, out: usize): void {
   let i = begin;

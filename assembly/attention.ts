@@ -17,14 +17,12 @@ import { F32 } from './pack';
 const BLOCK = 32;
 
 /** The distance of the rows of scores: whole vectors, and a line more, or all would meet in few sets of the cache. */
-// @ts-ignore: decorator
 @inline
 function rowStride(keys: i32): usize {
   return at(0, ((keys + 15) & ~15) + 16);
 }
 
 /** Bytes of a block of rows for so many keys. */
-// @ts-ignore: decorator
 @inline
 function blockBytes(keys: i32): usize {
   return BLOCK * rowStride(keys);
@@ -36,21 +34,18 @@ export function roomBytes(keys: i32, backward: bool): usize {
 }
 
 /** Keys that query `i` sees: from … */
-// @ts-ignore: decorator
 @inline
 function firstSeen(i: i32, queries: i32, keys: i32, window: i32): i32 {
   return max(0, keys - queries + i + 1 - window);
 }
 
 /** … to before this one. */
-// @ts-ignore: decorator
 @inline
 function lastSeen(i: i32, queries: i32, keys: i32, causal: bool): i32 {
   return causal ? keys - queries + i + 1 : keys;
 }
 
 /** A product of f32 matrices without anything added. */
-// @ts-ignore: decorator
 @inline
 function multiply(
   layout: i32, m: i32, n: i32, k: i32, a: usize, strideA: usize, b: usize, strideB: usize, c: usize, strideC: usize,
@@ -86,7 +81,6 @@ function softmaxBackward(p: usize, dp: usize, count: i32, scale: f32): void {
 }
 
 /** Probabilities of `rows` queries from number `query` on, over the keys `low` … `high` − 1. */
-// @ts-ignore: decorator
 @inline
 function probabilities(
   query: i32, rows: i32, low: i32, high: i32, queries: i32, keys: i32, width: i32,

@@ -10,13 +10,11 @@ import { at } from './lanes';
 const RECORD_BYTES = 16;
 
 /** The address of (column, step) in a packed block of B: panels of 16 columns, `depth` steps each. */
-// @ts-ignore: decorator
 @inline
 function placeInBlock(block: usize, depth: i32, column: i32, step: i32): usize {
   return at(block, (column & ~15) * depth + (step << 4) + (column & 15));
 }
 
-// @ts-ignore: decorator
 @inline
 function addTo(place: usize, scale: f32, delta: usize): void {
   store<f32>(place, load<f32>(place) + scale * load<f32>(delta));

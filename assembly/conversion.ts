@@ -18,14 +18,12 @@ const TABLE: usize = memory.data<u32>([
   0x7fff, // just below half of the last place that stays in a bf16
 ]);
 
-// @ts-ignore: decorator
 @inline
 function constant(i: usize): v128 {
   return v128.load32_splat(TABLE + (i << 2));
 }
 
 /** Four f16 patterns in 32-bit lanes to f32. The exponent's bias is mended by a product, which is exact. */
-// @ts-ignore: decorator
 @inline
 function fromF16(bits: v128): v128 {
   const magnitude = i32x4.shl(v128.and(bits, i32x4.splat(0x7fff)), 13);
@@ -35,7 +33,6 @@ function fromF16(bits: v128): v128 {
 }
 
 /** Four f32 to f16 patterns in 32-bit lanes. NaN becomes one pattern, without its sign. */
-// @ts-ignore: decorator
 @inline
 function toF16(x: v128): v128 {
   const a = f32x4.abs(x);
@@ -50,7 +47,6 @@ function toF16(x: v128): v128 {
 }
 
 /** Four f32 to bf16 patterns in 32-bit lanes: the upper half after adding half a last place, a tie going to even. */
-// @ts-ignore: decorator
 @inline
 function toBf16(x: v128): v128 {
   const odd = v128.and(i32x4.shr_u(x, 16), i32x4.splat(1));
@@ -58,7 +54,6 @@ function toBf16(x: v128): v128 {
   return v128.bitselect(constant(8), rounded, f32x4.ne(x, x));
 }
 
-// @ts-ignore: decorator
 @inline
 function half(base: usize, i: i32): usize {
   return base + ((<usize>i) << 1);

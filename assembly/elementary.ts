@@ -48,28 +48,24 @@ const FRACTION: usize = PATTERNS;
 const SUBNORMAL_SHIFT: usize = PATTERNS + 4;
 
 /** The constant at an address, in every lane. */
-// @ts-ignore: decorator
 @inline
 function constant(address: usize): v128 {
   return v128.load32_splat(address);
 }
 
 /** One step of Horner's rule: c + z·sum, rounded twice. */
-// @ts-ignore: decorator
 @inline
 function horner(sum: v128, z: v128, coefficient: usize): v128 {
   return f32x4.add(f32x4.mul(sum, z), constant(coefficient));
 }
 
 /** The sign bit of x put on y, which has none. */
-// @ts-ignore: decorator
 @inline
 function withSignOf(x: v128, y: v128): v128 {
   return v128.or(y, v128.xor(x, f32x4.abs(x)));
 }
 
 /** exp: x = k·ln2 + r, exp(x) = 2^⌊k/2⌋ · 2^(k−⌊k/2⌋) · (1 + (r + r²·Q(r))). */
-// @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
   const magic = constant(MAGIC);
@@ -97,7 +93,6 @@ export function exp4(x: v128): v128 {
  * k·ln2Hi + (g − (g²/2 − (s·(g²/2 + s²·R(s²)) + k·ln2Lo))).
  * Subnormal x is multiplied by 2^24 before. 0, negative numbers, ∞ and NaN are put in at the end.
  */
-// @ts-ignore: decorator
 @inline
 export function log4(x: v128): v128 {
   const zero = i32x4.splat(0);
@@ -126,7 +121,6 @@ export function log4(x: v128): v128 {
 }
 
 /** tanh: with a = |x|, a + a·z·Q(z) for z = a² below the border, else 1 − 2/(exp(2a) + 1); then the sign of x. */
-// @ts-ignore: decorator
 @inline
 export function tanh4(x: v128): v128 {
   const a = f32x4.abs(x);
@@ -143,7 +137,6 @@ export function tanh4(x: v128): v128 {
 }
 
 /** erf: with a = |x|, a + a·P(a²) below the border, else 1 − exp(log(erfc(a))); then the sign of x. */
-// @ts-ignore: decorator
 @inline
 export function erf4(x: v128): v128 {
   const a = f32x4.abs(x);

@@ -16,7 +16,6 @@ const MAX = 4;
 const GREATER = 5;
 
 /** One operation on four lanes; `op` is a constant, so that one branch remains. */
-// @ts-ignore: decorator
 @inline
 function combine(op: i32, a: v128, b: v128): v128 {
   if (op == ADD) return f32x4.add(a, b);
@@ -28,14 +27,12 @@ function combine(op: i32, a: v128, b: v128): v128 {
 }
 
 /** An operand that is the same along a row. */
-// @ts-ignore: decorator
 @inline
 function repeated(x: usize, number: f32): v128 {
   return x == 0 ? f32x4.splat(number) : v128.load32_splat(x);
 }
 
 /** `count` elements of one row. */
-// @ts-ignore: decorator
 @inline
 function span(
   op: i32, count: i32, a: usize, aStep: i32, aNumber: f32, b: usize, bStep: i32, bNumber: f32, out: usize,
@@ -61,7 +58,6 @@ function span(
 }
 
 /** Elements begin … end − 1 of the result, row by row. */
-// @ts-ignore: decorator
 @inline
 function binary(
   op: i32, begin: i32, end: i32, columns: i32,
@@ -175,7 +171,6 @@ const LOG = 3;
 const TANH = 4;
 const ERF = 5;
 
-// @ts-ignore: decorator
 @inline
 function apply(f: i32, x: v128): v128 {
   if (f == NEG) return f32x4.neg(x);
@@ -186,7 +181,6 @@ function apply(f: i32, x: v128): v128 {
   return erf4(x);
 }
 
-// @ts-ignore: decorator
 @inline
 function unary(f: i32, begin: i32, end: i32, x: usize, out: usize): void {
   const left = (end - begin) & 3;

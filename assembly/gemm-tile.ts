@@ -12,7 +12,6 @@ export const NARROW_ROWS = 4;
 export const NARROW_COLUMNS = 8;
 
 /** sum + a·b */
-// @ts-ignore: decorator
 @inline
 export function multiplyAdd(sum: v128, a: v128, b: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, sum);

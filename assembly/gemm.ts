@@ -38,7 +38,6 @@ export function scratchBytes(): i32 {
 const FEW_ROWS = 16;
 
 /** The address of element (i, k): `i` counts rows of memory, or is the place within one. */
-// @ts-ignore: decorator
 @inline
 function element(base: usize, isRow: bool, i: i32, k: i32, stride: usize, size: usize): usize {
   return base + (isRow ? <usize>i * stride + <usize>k * size : <usize>k * stride + <usize>i * size);

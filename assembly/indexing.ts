@@ -145,7 +145,6 @@ function transposeFloats(begin: i32, end: i32, columns: i32, columnStep: i32, x:
 }
 
 /** out[i][j] = x[j][i] for 4 × 4 elements. */
-// @ts-ignore: decorator
 @inline
 function block(x: usize, xStride: i32, out: usize, outStride: i32): void {
   const r0 = v128.load(x);

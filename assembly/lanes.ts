@@ -7,7 +7,6 @@
  */
 
 /** The address of element `i` of an array of 4-byte elements. */
-// @ts-ignore: decorator
 @inline
 export function at(base: usize, i: i32): usize {
   return base + ((<usize>i) << 2);
@@ -29,14 +28,12 @@ export function storePart(to: usize, part: v128, count: i32): void {
 }
 
 /** Four elements, or those that are left. */
-// @ts-ignore: decorator
 @inline
 export function load4(from: usize, left: i32): v128 {
   return left >= 4 ? v128.load(from) : loadPart(from, left);
 }
 
 /** Stores four lanes, or those for which elements are left. */
-// @ts-ignore: decorator
 @inline
 export function store4(to: usize, values: v128, left: i32): void {
   if (left >= 4) v128.store(to, values);

@@ -5,7 +5,6 @@ import { exp4, log4 } from './elementary';
 import { at, load4, maxLanes, store4, sumLanes } from './lanes';
 
 /** Whether a target is one of the classes. */
-// @ts-ignore: decorator
 @inline
 function isClass(target: i32, classes: i32): bool {
   return <u32>target < <u32>classes;

@@ -9,20 +9,17 @@
 import { at, load4, store4, sumLanes, sumOfProducts } from './lanes';
 
 /** 1/√(square + ε). */
-// @ts-ignore: decorator
 @inline
 function inverseRoot(square: f32, epsilon: f32): f32 {
   return <f32>1 / sqrt<f32>(square + epsilon);
 }
 
 /** x̂ = (x − mean)·inverse. */
-// @ts-ignore: decorator
 @inline
 function centredAndScaled(x: v128, mean: v128, inverse: v128): v128 {
   return f32x4.mul(f32x4.sub(x, mean), inverse);
 }
 
-// @ts-ignore: decorator
 @inline
 function product(a: usize, b: usize, left: i32): v128 {
   return f32x4.mul(load4(a, left), load4(b, left));
@@ -44,7 +41,6 @@ export function rmsNorm(
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function rmsScale(x: usize, inverse: v128, weight: usize, y: usize, left: i32): void {
   store4(y, f32x4.mul(f32x4.mul(load4(x, left), inverse), load4(weight, left)), left);
@@ -71,14 +67,12 @@ export function rmsNormInput(
 }
 
 /** g·x̂ */
-// @ts-ignore: decorator
 @inline
 function rmsTerm(dy: usize, weight: usize, x: usize, inverse: v128, out: usize, left: i32): void {
   store4(out, f32x4.mul(product(dy, weight, left), f32x4.mul(load4(x, left), inverse)), left);
 }
 
 /** (g − x̂·along)·inverse */
-// @ts-ignore: decorator
 @inline
 function rmsProject(dy: usize, weight: usize, x: usize, inverse: v128, along: v128, out: usize, left: i32): void {
   const removed = f32x4.mul(f32x4.mul(load4(x, left), inverse), along);
@@ -100,7 +94,6 @@ export function rmsNormWeight(
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function rmsAddTerm(dy: usize, x: usize, inverse: v128, out: usize, left: i32): void {
   const term = f32x4.mul(load4(dy, left), f32x4.mul(load4(x, left), inverse));
@@ -129,14 +122,12 @@ export function layerNorm(
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function centre(x: usize, mean: v128, out: usize, left: i32): void {
   store4(out, f32x4.sub(load4(x, left), mean), left);
 }
 
 /** A centred row in place: times inverse, times weight, plus bias. */
-// @ts-ignore: decorator
 @inline
 function layerScale(row: usize, inverse: v128, weight: usize, bias: usize, left: i32): void {
   const scaled = f32x4.mul(f32x4.mul(load4(row, left), inverse), load4(weight, left));
@@ -171,14 +162,12 @@ export function layerNormInput(
 }
 
 /** g·x̂ in place of g. */
-// @ts-ignore: decorator
 @inline
 function layerTerm(row: usize, x: usize, mean: v128, inverse: v128, left: i32): void {
   store4(row, f32x4.mul(load4(row, left), centredAndScaled(load4(x, left), mean, inverse)), left);
 }
 
 /** ((g − mean(g)) − x̂·along)·inverse */
-// @ts-ignore: decorator
 @inline
 function layerProject(
   dy: usize, weight: usize, x: usize, mean: v128, inverse: v128, meanG: v128, along: v128, out: usize, left: i32,
@@ -204,7 +193,6 @@ export function layerNormWeight(
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function layerAddTerm(dy: usize, x: usize, mean: v128, inverse: v128, out: usize, left: i32): void {
   const term = f32x4.mul(load4(dy, left), centredAndScaled(load4(x, left), mean, inverse));

@@ -20,7 +20,6 @@ export const PANEL_STRIDE: usize = 64;
 /** Steps of k that are copied at once: their rows in memory stay in the cache until all panels have their part. */
 const STRIP = 8;
 
-// @ts-ignore: decorator
 @inline
 export function sizeOf(type: i32): usize {
   return type == F32 ? 4 : 2;
@@ -30,7 +29,6 @@ export function sizeOf(type: i32): usize {
 const NUMBERS: usize = memory.data<u32>([0x77800000, 0x47800000, 0x7f800000]);
 
 /** Four f16 in 32-bit lanes as f32. Scaling by 2^112 mends the exponent exactly; what is then 2^16 was ∞ or NaN. */
-// @ts-ignore: decorator
 @inline
 function fromF16(bits: v128): v128 {
   const magnitude = i32x4.shl(v128.and(bits, i32x4.splat(0x7fff)), 13);
@@ -39,14 +37,12 @@ function fromF16(bits: v128): v128 {
   return v128.or(v128.or(value, special), i32x4.shl(i32x4.shr_u(bits, 15), 31));
 }
 
-// @ts-ignore: decorator
 @inline
 function widen(type: i32, bits: v128): v128 {
   return type == BF16 ? i32x4.shl(bits, 16) : fromF16(bits);
 }
 
 /** The four elements at `from`. */
-// @ts-ignore: decorator
 @inline
 function four(type: i32, from: usize): v128 {
   if (type == F32) return v128.load(from);
@@ -54,7 +50,6 @@ function four(type: i32, from: usize): v128 {
 }
 
 /** The element at `from`, in the first lane. */
-// @ts-ignore: decorator
 @inline
 function one(type: i32, from: usize): v128 {
   if (type == F32) return v128.load32_zero(from);
@@ -62,7 +57,6 @@ function one(type: i32, from: usize): v128 {
 }
 
 /** A part of a panel, element by element: `width` of its columns exist. */
-// @ts-ignore: decorator
 @inline
 function packEdge(type: i32, width: i32, depth: i32, from: usize, across: usize, along: usize, to: usize): void {
   for (let k = 0; k < depth; k++, from += along, to += PANEL_STRIDE) {
@@ -72,7 +66,6 @@ function packEdge(type: i32, width: i32, depth: i32, from: usize, across: usize,
 }
 
 /** A block of B that is stored `[k, n]`: the rows of memory are the steps of k. */
-// @ts-ignore: decorator
 @inline
 function packRows(type: i32, columns: i32, depth: i32, from: usize, stride: usize, to: usize): void {
   const size = sizeOf(type);
@@ -95,7 +88,6 @@ function packRows(type: i32, columns: i32, depth: i32, from: usize, stride: usiz
 }
 
 /** Four rows of memory, four elements each, as the columns of a square whose rows lie `strideTo` apart. */
-// @ts-ignore: decorator
 @inline
 function turnSquare(type: i32, from: usize, stride: usize, to: usize, strideTo: usize): void {
   const r0 = four(type, from);
@@ -113,7 +105,6 @@ function turnSquare(type: i32, from: usize, stride: usize, to: usize, strideTo: 
 }
 
 /** A block of B that is stored `[n, k]`: the rows of memory are columns of the panels. */
-// @ts-ignore: decorator
 @inline
 function packColumns(type: i32, columns: i32, depth: i32, from: usize, stride: usize, to: usize): void {
   const size = sizeOf(type);

@@ -6,14 +6,12 @@
 import { at, copyBytes, load4, store4 } from './lanes';
 
 /** The first output whose pixel output·stride + offset is not before the image. */
-// @ts-ignore: decorator
 @inline
 function firstInside(offset: i32, stride: i32, outputs: i32): i32 {
   return offset >= 0 ? 0 : min((stride - 1 - offset) / stride, outputs);
 }
 
 /** One past the last output whose pixel output·stride + offset is below `length`. */
-// @ts-ignore: decorator
 @inline
 function endInside(offset: i32, stride: i32, length: i32, outputs: i32): i32 {
   return offset >= length ? 0 : min((length - 1 - offset) / stride + 1, outputs);
