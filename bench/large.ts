@@ -12,6 +12,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import type { GemmReport } from '../src/cli/bench/gemm.ts';
 import type { TextResult } from '../src/cli/text/session.ts';
+import { commonConfigKeys } from '../src/io/llama-config.ts';
 import { leafSteps, tensorsOf } from '../src/models/architecture.ts';
 import type { LlamaConfig } from '../src/models/llama/config.ts';
 import { llama } from '../src/models/llama/llama.ts';
@@ -42,18 +43,7 @@ const SEQUENCE = 512;
 
 const configFile = {
   model_type: 'llama',
-  vocab_size: CONFIG.vocabulary,
-  hidden_size: CONFIG.width,
-  intermediate_size: CONFIG.feedForward,
-  num_hidden_layers: CONFIG.layers,
-  num_attention_heads: CONFIG.heads,
-  num_key_value_heads: CONFIG.groups,
-  head_dim: CONFIG.headWidth,
-  hidden_act: 'silu',
-  rms_norm_eps: CONFIG.epsilon,
-  rope_theta: CONFIG.theta,
-  max_position_embeddings: CONFIG.positions,
-  tie_word_embeddings: CONFIG.tied,
+  ...commonConfigKeys(CONFIG),
 };
 
 const tensors = leafSteps(llama({ ...CONFIG, positions: 1 }).steps).flatMap(tensorsOf);

@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { resolveBackend } from '../../backends/resolve.ts';
 import { rngFromSeed, splitRng, uniforms } from '../../src/core/rng.ts';
 import { leafPaths } from '../../src/core/tree.ts';
+import { commonConfigKeys } from '../../src/io/llama-config.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
 import { nodeStore } from '../../src/io/store-node.ts';
 import { crossEntropy } from '../../src/layers/losses.ts';
@@ -148,18 +149,7 @@ const stored = async (params: TrainState<Spec>['params']): Promise<Readonly<Reco
 const configFile = {
   architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
-  vocab_size: CONFIG.vocabulary,
-  hidden_size: CONFIG.width,
-  intermediate_size: CONFIG.feedForward,
-  num_hidden_layers: CONFIG.layers,
-  num_attention_heads: CONFIG.heads,
-  num_key_value_heads: CONFIG.groups,
-  head_dim: CONFIG.headWidth,
-  hidden_act: 'silu',
-  rms_norm_eps: CONFIG.epsilon,
-  rope_theta: CONFIG.theta,
-  max_position_embeddings: CONFIG.positions,
-  tie_word_embeddings: CONFIG.tied,
+  ...commonConfigKeys(CONFIG),
   attention_bias: false,
   mlp_bias: false,
   bos_token_id: END_OF_TEXT,

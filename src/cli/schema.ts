@@ -3,6 +3,14 @@ import * as E from 'fp-ts/lib/Either.js';
 import * as v from 'valibot';
 import { fail, type Result } from '../spec/errors.ts';
 
+/** The values that configs are made of. */
+export const count: v.GenericSchema<number> = v.pipe(v.number(), v.integer(), v.minValue(1));
+export const positive: v.GenericSchema<number> = v.pipe(v.number(), v.finite(), v.gtValue(0));
+export const seed: v.GenericSchema<number> = v.pipe(v.number(), v.safeInteger());
+export const path: v.GenericSchema<string> = v.pipe(v.string(), v.minLength(1));
+/** PEFT's `target_modules`: a pattern for whole paths, or the ends of paths. */
+export const modules: v.GenericSchema<string | string[]> = v.union([v.string(), v.array(v.string())]);
+
 /** `keys`: those of the schema, to be listed where another is given. */
 export const parseWith = <A>(
   schema: v.GenericSchema<unknown, A>,

@@ -144,3 +144,19 @@ export const parseLlamaConfig = (json: unknown, where: string): Result<LlamaConf
   const [issue] = parsed.issues;
   return fail('ConfigError', issue.expected ?? issue.message, issue.received, `${where}: ${v.getDotPath(issue) ?? ''}`);
 };
+
+/** The keys that `config.json` has for a model of any family; family, biases, windows and scaling are said beside them. */
+export const commonConfigKeys = (config: LlamaConfig): Readonly<Record<string, unknown>> => ({
+  vocab_size: config.vocabulary,
+  hidden_size: config.width,
+  intermediate_size: config.feedForward,
+  num_hidden_layers: config.layers,
+  num_attention_heads: config.heads,
+  num_key_value_heads: config.groups,
+  head_dim: config.headWidth,
+  hidden_act: 'silu',
+  rms_norm_eps: config.epsilon,
+  rope_theta: config.theta,
+  max_position_embeddings: config.positions,
+  tie_word_embeddings: config.tied,
+});

@@ -1,6 +1,6 @@
 /**
  * LoRA (Hu et al. 2021) on a linear map: y = x Wᵀ + b + Σ s·(x Aᵀ) Bᵀ, W and b frozen. Here for comparison, and for the
- * interchange with PEFT; the formulas are those of `/core/derived/linear.ts` put together:
+ * interchange with PEFT; the formulas are those of `core/derived/linear.ts` put together:
  *
  *   ∂B = s·Gᵀ(x Aᵀ)      ∂A = s·(G B)ᵀ x      ∂x = G W + Σ s·(G B) A
  *

@@ -87,6 +87,12 @@ export const leafSteps = (steps: readonly Step[]): readonly LeafStep[] =>
     return step.kind === 'fork' ? [...leafSteps(step.first), ...leafSteps(step.second)] : [step];
   });
 
+/** What a leaf is called: its path in the checkpoint, or its own name where it has no tensors there. */
+export const nameOf = (step: LeafStep): string => {
+  if (step.kind === 'site') return step.site.path;
+  return step.kind === 'plain' ? step.path : step.name;
+};
+
 export const sitesOf = ({ steps }: Architecture): readonly Site[] =>
   leafSteps(steps).flatMap((step) => (step.kind === 'site' ? [step.site] : []));
 

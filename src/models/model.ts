@@ -21,6 +21,7 @@ import {
   type LeafStep,
   leafSteps,
   type Mode,
+  nameOf,
   type PlainStep,
   type SiteStep,
   type Step,
@@ -44,11 +45,6 @@ export interface Built<T> {
 }
 
 type Entries<T> = Readonly<Record<string, Built<T>>>;
-
-const nameOf = (step: LeafStep): string => {
-  if (step.kind === 'site') return step.site.path;
-  return step.kind === 'plain' ? step.path : step.name;
-};
 
 /** A tensor that a leaf takes, as it must be: there, and of this shape. */
 export const checkTensor = <S extends Spec>(name: string, shape: Shape, found: S | undefined): Result<S> => {

@@ -16,6 +16,7 @@ import {
   type Architecture,
   type LeafStep,
   leafSteps,
+  nameOf,
   type Step,
   sitesOf,
   tensorsOf,
@@ -134,7 +135,7 @@ const opsOf = (steps: readonly Step[]): ReadonlyMap<string, keyof ByOp> =>
       if (step.kind === 'recompute') return [[step.name, 'blocks']];
       if (step.kind === 'residual') return [...opsOf(step.steps)];
       if (step.kind === 'fork') return [...opsOf(step.first), ...opsOf(step.second)];
-      const name = step.kind === 'site' ? step.site.path : step.kind === 'plain' ? step.path : step.name;
+      const name = nameOf(step);
       return [[name, opOf(step)]];
     }),
   );

@@ -7,8 +7,9 @@ import { readAdapter } from '../../src/io/adapter.ts';
 import { type LoraAdapterFile, loraScale } from '../../src/io/adapter-lora.ts';
 import { nodeSource } from '../../src/io/source-node.ts';
 import { orThrow } from '../../src/spec/errors.ts';
+import { writeFolder } from '../support/tiny-base.ts';
 import { call, temporaryFolder } from './program.ts';
-import { configFile, loraAdapter, pacaAdapter, writeAdapter, writeBase, writeFolder } from './tiny-folder.ts';
+import { configFile, loraAdapter, pacaAdapter, writeAdapter, writeBase } from './tiny-folder.ts';
 
 const folder = temporaryFolder();
 const base = writeBase(join(folder, 'base'));

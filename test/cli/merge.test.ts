@@ -15,6 +15,7 @@ import type { Site } from '../../src/methods/operation.ts';
 import { evaluate } from '../../src/models/architecture.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import type { HostTensor } from '../../src/spec/tensor.ts';
+import { writeFolder } from '../support/tiny-base.ts';
 import { call, temporaryFolder } from './program.ts';
 import {
   companions,
@@ -25,7 +26,6 @@ import {
   tinyWeights,
   writeAdapter,
   writeBase,
-  writeFolder,
 } from './tiny-folder.ts';
 
 const folder = temporaryFolder();

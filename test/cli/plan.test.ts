@@ -22,8 +22,9 @@ import { orThrow } from '../../src/spec/errors.ts';
 import type { Spec } from '../../src/spec/tensor.ts';
 import { account, trainableCount } from '../../src/train/account.ts';
 import { initialState, type Problem, trainStep } from '../../src/train/step.ts';
+import { writeFolder } from '../support/tiny-base.ts';
 import { call, temporaryFolder } from './program.ts';
-import { configFile, writeBase, writeFolder } from './tiny-folder.ts';
+import { configFile, writeBase } from './tiny-folder.ts';
 
 const folder = temporaryFolder();
 const bases = Object.fromEntries(storageTypes.map((dtype) => [dtype, writeBase(join(folder, dtype), dtype)]));

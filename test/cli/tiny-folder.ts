@@ -1,45 +1,21 @@
-/** A folder of Hugging Face with a tiny LLaMA in it, and adapters of it. No two sizes are alike. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { rngFromSeed, splitRng, uniforms } from '../../src/core/rng.ts';
 import { encodeAdapter } from '../../src/io/adapter.ts';
 import type { LoraAdapterFile } from '../../src/io/adapter-lora.ts';
 import type { PacaAdapterFile } from '../../src/io/adapter-paca.ts';
-import { parseLlamaConfig } from '../../src/io/llama-config.ts';
+import { commonConfigKeys } from '../../src/io/llama-config.ts';
 import { narrowHost, type StorageType } from '../../src/io/narrow-host.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
-import type { Files } from '../../src/io/store.ts';
 import { type Architecture, initialWeights, sitesOf, type Weights } from '../../src/models/architecture.ts';
 import type { LlamaConfig } from '../../src/models/llama/config.ts';
 import { llama } from '../../src/models/llama/llama.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import type { HostTensorOf } from '../../src/spec/tensor.ts';
+import { writeFolder } from '../support/tiny-base.ts';
+import { tinyLlama } from '../support/tiny-llama.ts';
 
-export const configFile = {
-  model_type: 'llama',
-  vocab_size: 23,
-  hidden_size: 12,
-  intermediate_size: 17,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 6,
-  hidden_act: 'silu',
-  rms_norm_eps: 1e-3,
-  max_position_embeddings: 64,
-  tie_word_embeddings: false,
-  rope_theta: 100,
-};
-
-const tinyConfig: LlamaConfig = orThrow(parseLlamaConfig(configFile, 'config.json'));
+const tinyConfig: LlamaConfig = tinyLlama({ tied: false });
+export const configFile: Readonly<Record<string, unknown>> = { model_type: 'llama', ...commonConfigKeys(tinyConfig) };
 export const tinyArchitecture: Architecture = llama(tinyConfig);
-
-export const writeFolder = (folder: string, files: Files | Readonly<Record<string, Uint8Array | string>>): string => {
-  mkdirSync(folder, { recursive: true });
-  const entries = files instanceof Map ? [...files] : Object.entries(files);
-  for (const [name, content] of entries) writeFileSync(join(folder, name), content);
-  return folder;
-};
 
 /** The weights, stored in this type. */
 export const tinyWeights = (dtype: StorageType = 'f32'): Weights =>

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rngFromSeed } from '../../src/core/rng.ts';
+import { commonConfigKeys } from '../../src/io/llama-config.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
 import type { Files } from '../../src/io/store.ts';
 import { initialWeights } from '../../src/models/architecture.ts';
@@ -11,29 +12,14 @@ import { tinyLlama } from './tiny-llama.ts';
 import { configFile, type TinyOptions, tokenizerFile, vocabularySize } from './tiny-tokenizer.ts';
 
 /** A folder with these files. */
-export const writeFolder = (folder: string, files: Files): string => {
+export const writeFolder = (folder: string, files: Files | Readonly<Record<string, Uint8Array | string>>): string => {
   mkdirSync(folder, { recursive: true });
-  for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes);
+  const entries = files instanceof Map ? [...files] : Object.entries(files);
+  for (const [name, content] of entries) writeFileSync(join(folder, name), content);
   return folder;
 };
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
-
-const huggingFace = (config: LlamaConfig): Record<string, unknown> => ({
-  model_type: 'llama',
-  vocab_size: config.vocabulary,
-  hidden_size: config.width,
-  intermediate_size: config.feedForward,
-  num_hidden_layers: config.layers,
-  num_attention_heads: config.heads,
-  num_key_value_heads: config.groups,
-  head_dim: config.headWidth,
-  hidden_act: 'silu',
-  rms_norm_eps: config.epsilon,
-  max_position_embeddings: config.positions,
-  tie_word_embeddings: config.tied,
-  rope_theta: config.theta,
-});
 
 export interface TinyBaseOptions extends TinyOptions {
   readonly seed?: number;
@@ -49,7 +35,7 @@ export const tinyBase = (folder: string, { seed = 1, chatTemplate, ...options }:
   writeFolder(
     folder,
     new Map([
-      ['config.json', json(huggingFace(tinyBaseConfig))],
+      ['config.json', json({ model_type: 'llama', ...commonConfigKeys(tinyBaseConfig) })],
       ['model.safetensors', encodeSafetensors(initialWeights(llama(tinyBaseConfig), rngFromSeed(seed)))],
       ['tokenizer.json', json(tokenizerFile(options))],
       ['tokenizer_config.json', json(configFile(chatTemplate))],

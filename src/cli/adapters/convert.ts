@@ -11,12 +11,11 @@ import { nodeStore } from '../../io/store-node.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { type Command, type ExitCode, printJson } from '../command.ts';
 import { readInput } from '../input.ts';
-import { parseWith } from '../schema.ts';
+import { parseWith, path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
 import { openModelFolder } from '../text/model-folder.ts';
 import { checkFresh, openAdapter, writeFiles } from './folders.ts';
 
-const path = v.pipe(v.string(), v.minLength(1));
 const schema = v.strictObject({ adapter: path, to: v.picklist(['lora']), base: path, out: path });
 const keys = Object.keys(schema.entries);
 

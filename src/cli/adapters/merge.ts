@@ -19,12 +19,11 @@ import type { Spec } from '../../spec/tensor.ts';
 import { type BackendChoice, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
-import { parseWith } from '../schema.ts';
+import { parseWith, path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
 import { openModelFolder } from '../text/model-folder.ts';
 import { checkFresh, openAdapter, writeFiles } from './folders.ts';
 
-const path = v.pipe(v.string(), v.minLength(1));
 const schema = v.strictObject({
   base: path,
   adapter: path,

@@ -5,14 +5,13 @@ import type { AnyBackend } from '../../../backends/resolve.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { type BackendChoice, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
-import { parseWith } from '../schema.ts';
+import { count, parseWith } from '../schema.ts';
 import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
 import { defaultSizes, type GemmReport, measureProducts, type ProductSize } from './gemm.ts';
 import { llamaSizes } from './problems.ts';
 import { measureStep, type StepReport, type StepSettings } from './step.ts';
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const choice = { backend: v.optional(v.string()), threads: v.optional(count) };
 
 /** `512x512x512`: m, n and k. */

@@ -7,14 +7,10 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as v from 'valibot';
 import { selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import { parseWith } from '../schema.ts';
+import { count, modules, parseWith, positive, seed } from '../schema.ts';
 import type { CompareInput, FinetuneInput, SharedInput } from './settings.ts';
 
-const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const fromZero = v.pipe(v.number(), v.finite(), v.minValue(0));
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const seed = v.pipe(v.number(), v.safeInteger());
-const modules = v.union([v.string(), v.array(v.string())]);
 const selectorName = v.picklist(Object.keys(selectors));
 
 /** What a run and a comparison have in common. */

@@ -10,6 +10,7 @@ import type { Evaluation } from '../../train/evaluate.ts';
 import { train } from '../../train/loop.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import { initialState, type TrainState } from '../../train/step.ts';
+import { median } from '../bench/statistics.ts';
 import type { World } from '../command.ts';
 import { outcomeOf } from '../run/outcome.ts';
 import { progressReader } from '../show/progress-reader.ts';
@@ -79,13 +80,6 @@ interface Trained {
   readonly peakTensorBytes: number;
   readonly curve: readonly (readonly [number, number])[];
 }
-
-const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const [low = Number.NaN, high = Number.NaN] = [sorted[sorted.length % 2 === 1 ? middle : middle - 1], sorted[middle]];
-  return (low + high) / 2;
-};
 
 const trainRow = async (
   world: World,

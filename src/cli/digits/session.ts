@@ -6,13 +6,12 @@ import type { Store } from '../../io/store.ts';
 import type { Weights } from '../../models/architecture.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
-import { resume, train } from '../../train/loop.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import type { TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
-import { follow, withHint, writeCurve } from '../run/follow.ts';
+import { trainRun, withHint, writeCurve } from '../run/follow.ts';
 import { outcomeOf } from '../run/outcome.ts';
-import { ADAPTER, readBase, rewindEvents, writeBase } from '../run/run-folder.ts';
+import { ADAPTER, readBase, writeBase } from '../run/run-folder.ts';
 import { progressReader } from '../show/progress-reader.ts';
 import { type Experiment, evaluateOn, finiteEvaluation, type Prepared, prepare, pretrain } from './experiment.ts';
 import type { Settings } from './settings.ts';
@@ -62,32 +61,16 @@ const baseOf = ({ world, experiment, settings, store }: Session): Task<Weights> 
   );
 
 const trainOn = (session: Session, { problem, model, batchAt }: Prepared<Spec>): Task<TrainState<Spec>> => {
-  const { world, experiment, settings, store, identity } = session;
+  const { experiment, settings } = session;
+  const { steps, evalEvery, checkpointEvery } = settings;
   const validation = experiment.task.target.validation;
-  return pipe(
-    () => resume(problem, { store, run: identity }),
-    TE.chainFirst(
-      ({ step }) =>
-        () =>
-          rewindEvents(store, step),
-    ),
-    TE.chain((state) => {
-      const events = train({
-        problem,
-        state,
-        steps: settings.steps,
-        batchAt,
-        clock: world.clock,
-        evaluation: {
-          every: settings.evalEvery,
-          run: async ({ params }) => ({ ...(await evaluateOn(experiment, model, params, validation)) }),
-        },
-        checkpointing: { store, every: settings.checkpointEvery, run: identity },
-        signal: world.signal,
-      });
-      return follow({ ...session, steps: settings.steps }, events, state.step);
-    }),
-  );
+  return trainRun(session, problem, {
+    ...{ steps, batchAt, checkpointEvery },
+    evaluation: {
+      every: evalEvery,
+      run: async ({ params }) => ({ ...(await evaluateOn(experiment, model, params, validation)) }),
+    },
+  });
 };
 
 /** Writes adapter and loss curve, and measures on the test digits. */

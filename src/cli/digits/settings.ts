@@ -1,37 +1,21 @@
 /** A run with every default filled in: what is written to the run's folder, and what identifies it. */
 import type { ConformanceClass } from '../../core/backend.ts';
 import { sha256Hex } from '../../io/digest.ts';
-import type { DecayTowards } from '../../methods/decay.ts';
-import type { ModulePattern } from '../../methods/targets.ts';
 import type { BackendChoice } from '../backend.ts';
+import type { ProblemSettings } from '../run/problem.ts';
+import type { SelectionSettings } from '../run/selection.ts';
 
-export interface Settings {
+export interface Settings extends ProblemSettings, SelectionSettings {
   readonly task: 'digits';
   readonly model: 'mlp' | 'cnn';
   readonly shift: 'rotate' | 'invert' | 'none';
   readonly degrees: number;
   readonly method: 'full' | 'paca';
-  readonly rank: number;
-  readonly alpha: number;
-  readonly select: string;
-  readonly selectSeed: number;
   readonly calibrationBatches: number;
-  readonly targetModules: ModulePattern;
-  readonly excludeModules: ModulePattern;
-  readonly optimizer: 'adamw' | 'sgd' | 'momentum';
-  readonly learningRate: number;
-  readonly schedule: 'constant' | 'linear' | 'cosine';
-  readonly warmUpSteps: number;
-  readonly momentum: number;
-  readonly decay: number;
-  readonly decayTowards: DecayTowards;
-  readonly clip: number | null;
   readonly dropout: number;
   readonly batchSize: number;
   readonly gradAccumulation: number;
-  readonly steps: number;
   readonly pretrainSteps: number;
-  readonly seed: number;
   readonly dataSeed: number;
   readonly evalEvery: number;
   readonly checkpointEvery: number;

@@ -6,11 +6,7 @@ import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
 import type { ModulePattern } from '../../methods/targets.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import type { PlannedMethod } from '../../train/plan.ts';
-import { parseWith } from '../schema.ts';
-
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const path = v.pipe(v.string(), v.minLength(1));
-const modules = v.union([v.string(), v.array(v.string())]);
+import { count, modules, parseWith, path } from '../schema.ts';
 
 export const plannedMethods: readonly PlannedMethod[] = ['full', 'paca', 'lora'];
 

@@ -1,22 +1,22 @@
-/** The events of a run read to its end: shown, logged in its folder, and drawn as a loss curve. */
+/** A run from where it stands to its end: its events shown, logged in its folder, and drawn as a loss curve. */
 import * as E from 'fp-ts/lib/Either.js';
-import type * as TE from 'fp-ts/lib/TaskEither.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Store } from '../../io/store.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
-import type { TrainEvent } from '../../train/loop.ts';
-import type { TrainState } from '../../train/step.ts';
+import { type Loop, resume, type TrainEvent, train } from '../../train/loop.ts';
+import type { Problem, TrainState } from '../../train/step.ts';
 import type { World } from '../command.ts';
 import { progressReader } from '../show/progress-reader.ts';
 import { lineChart } from '../show/svg.ts';
-import { appendEvent, CURVE, type Logged, loggable, readEvents } from './run-folder.ts';
+import { appendEvent, CURVE, type Logged, loggable, readEvents, rewindEvents } from './run-folder.ts';
 
-/** Where a run is, and how long. */
+/** Where a run is, and which. */
 export interface RunPlace {
   readonly world: World;
   readonly store: Store;
-  readonly folder: string;
-  readonly steps: number;
+  readonly identity: string;
 }
 
 const interrupted = (steps: number, step: number): PacaError => ({
@@ -32,12 +32,12 @@ export const withHint =
   (e: PacaError): PacaError =>
     e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e;
 
-/** The state at the end of the run, or why it ended early. */
-export const follow =
+const follow =
   (
-    { world, store, steps }: RunPlace,
+    { world, store }: RunPlace,
     events: AsyncIterable<TrainEvent<Spec>>,
     firstStep: number,
+    steps: number,
   ): TE.TaskEither<PacaError, TrainState<Spec>> =>
   async () => {
     const progress = progressReader(world, firstStep);
@@ -55,6 +55,40 @@ export const follow =
       progress.end();
     }
   };
+
+/** How a run is trained; `checkpointEvery`: steps from one checkpoint to the next. */
+export interface Course extends Pick<Loop<Spec, unknown>, 'steps' | 'batchAt' | 'evaluation'> {
+  readonly checkpointEvery: number;
+}
+
+/** The state at the end of the run, taken up at its last checkpoint, or why it ended early. */
+export const trainRun = (
+  place: RunPlace,
+  problem: Problem<Spec, unknown>,
+  { checkpointEvery, ...course }: Course,
+): TE.TaskEither<PacaError, TrainState<Spec>> => {
+  const { world, store, identity: run } = place;
+  const { clock, signal } = world;
+  return pipe(
+    () => resume(problem, { store, run }),
+    TE.chainFirst(
+      ({ step }) =>
+        () =>
+          rewindEvents(store, step),
+    ),
+    TE.chain((state) => {
+      const events = train({
+        ...course,
+        problem,
+        state,
+        clock,
+        signal,
+        checkpointing: { store, every: checkpointEvery, run },
+      });
+      return follow(place, events, state.step, course.steps);
+    }),
+  );
+};
 
 type Point = readonly [step: number, value: number];
 

@@ -22,6 +22,9 @@ export interface Base {
   readonly checkpoint: Checkpoint;
 }
 
+/** What fills a batch: any token of the vocabulary serves where nothing is learnt. */
+export const paddingOf = ({ tokenizer }: Base): number => tokenizer.pad ?? tokenizer.eos ?? 0;
+
 type Task<A> = TE.TaskEither<PacaError, A>;
 
 const tokenizerOf = (source: Source): Task<Tokenizer> =>

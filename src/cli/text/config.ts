@@ -5,15 +5,10 @@ import * as v from 'valibot';
 import { type RecordFormat, recordFormats } from '../../data/records.ts';
 import { selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import { parseWith } from '../schema.ts';
+import { count, modules, parseWith, path, positive, seed } from '../schema.ts';
 import type { TextInput } from './settings.ts';
 
-const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const fromZero = v.pipe(v.number(), v.integer(), v.minValue(0));
-const seed = v.pipe(v.number(), v.safeInteger());
-const modules = v.union([v.string(), v.array(v.string())]);
-const path = v.pipe(v.string(), v.minLength(1));
 
 /** An optional key with what it means; the descriptions go into the JSON Schema. */
 const key = <S extends v.GenericSchema>(value: S, description: string) =>

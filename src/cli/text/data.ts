@@ -11,7 +11,7 @@ import { sha256Hex } from '../../io/digest.ts';
 import { fail, orThrow, type PacaError, type Result } from '../../spec/errors.ts';
 import type { HostBatch } from '../../train/host-batch.ts';
 import { readBytes } from '../package-root.ts';
-import type { Base } from './base.ts';
+import { type Base, paddingOf } from './base.ts';
 import type { DataSettings, TextSettings } from './settings.ts';
 
 export interface TextData {
@@ -53,9 +53,6 @@ const parts = (file: File, other: File | null, s: DataSettings): Result<readonly
     }),
   );
 };
-
-/** Any token of the vocabulary serves where nothing is learnt. */
-const paddingOf = ({ tokenizer }: Base): number => tokenizer.pad ?? tokenizer.eos ?? 0;
 
 const assemble = (base: Base, s: DataSettings, files: readonly File[]): Result<TextData> => {
   const [file, ...others] = files as [File, ...File[]];

@@ -15,20 +15,18 @@ import type { HostBatch } from '../../train/host-batch.ts';
 import { openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readBytes } from '../package-root.ts';
-import { parseWith } from '../schema.ts';
+import { count, parseWith, path } from '../schema.ts';
 import { formatCount, formatPercent } from '../show/format.ts';
 import { endProgress, showProgress, startProgress } from '../show/progress.ts';
 import { renderTable } from '../show/table.ts';
 import { loadAdapted } from './adapted.ts';
-import { type Base, openBase } from './base.ts';
+import { type Base, openBase, paddingOf } from './base.ts';
 import { completeLine } from './choices.ts';
 import { isPlainText, type Judged, judge, type Speaker } from './judge.ts';
 
 type Task<A> = TE.TaskEither<PacaError, A>;
 
 const where = 'eval';
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const path = v.pipe(v.string(), v.minLength(1));
 
 const schema = v.strictObject({
   base: path,
@@ -82,18 +80,18 @@ const readSamples = ({ data, format }: Input): Task<readonly Sample[]> =>
     TE.chainEitherK((lines) => samplesFromJsonl(lines.join('\n'), format, data)),
   );
 
-const examOf = ({ tokenizer, config }: Base, input: Input, samples: readonly Sample[]): Result<Exam> => {
+const examOf = (base: Base, input: Input, samples: readonly Sample[]): Result<Exam> => {
+  const { tokenizer, config } = base;
   const { maxLength = config.positions, batchSize, data } = input;
   if (maxLength > config.positions) {
     return fail('ConfigError', `a maxLength of at most ${config.positions} tokens`, String(maxLength), where);
   }
-  const padding = tokenizer.pad ?? tokenizer.eos ?? 0;
   return pipe(
     sequencesFromSamples(samples, tokenizer, { maxLength, lossOn: 'completion' }),
     E.chain(({ sequences, report }) =>
       sequences.length > 0
         ? pipe(
-            tokenBatches(sequences, batchSize, { pack: false, padToMultipleOf: 8 }, padding),
+            tokenBatches(sequences, batchSize, { pack: false, padToMultipleOf: 8 }, paddingOf(base)),
             E.map((batches) => ({ samples, batches, report })),
           )
         : fail('DataError', `an answer within ${maxLength} tokens`, 'none', data),

@@ -9,7 +9,7 @@ import { excerpt, parseStrictJson } from '../../spec/strict-json.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
-import { parseWith } from '../schema.ts';
+import { count, parseWith, path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
 import { endProgress, showProgress, startProgress } from '../show/progress.ts';
 import { loadAdapted } from './adapted.ts';
@@ -21,8 +21,6 @@ import { type Speech, type SpeechOptions, speak } from './speech.ts';
 type Task<A> = TE.TaskEither<PacaError, A>;
 
 const where = 'generate';
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const path = v.pipe(v.string(), v.minLength(1));
 
 const schema = v.strictObject({
   base: path,

@@ -17,7 +17,7 @@ import type { Model } from '../../models/model.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { rowLogLikelihoods } from '../../train/score.ts';
-import type { Base } from './base.ts';
+import { type Base, paddingOf } from './base.ts';
 import { type Choices, choicesOf } from './choices.ts';
 
 /** A model with weights, and the tokens that it speaks. */
@@ -122,7 +122,7 @@ const likelihoodsOf = async <T extends Spec>(
   for (let i = 0; i < sequences.right.length; i += most) {
     const part = sequences.right.slice(i, i + most);
     const rows = part.map((_, row) => Int32Array.of(row));
-    const batch = tokenBatch(part, rows, { pack: false, padToMultipleOf: 8 }, base.tokenizer.pad ?? 0);
+    const batch = tokenBatch(part, rows, { pack: false, padToMultipleOf: 8 }, paddingOf(base));
     if (E.isLeft(batch)) return batch;
     likelihoods.push(...(await rowLogLikelihoods(k, model, params, batch.right)));
     onRows(likelihoods.length, sequences.right.length);

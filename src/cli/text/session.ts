@@ -14,16 +14,15 @@ import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import { type Spec, sizeOf } from '../../spec/tensor.ts';
 import { type Account, account, trainableCount } from '../../train/account.ts';
 import { evaluateClassifier } from '../../train/evaluate.ts';
-import { resume, train } from '../../train/loop.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import type { Problem, TrainState } from '../../train/step.ts';
 import { median } from '../bench/statistics.ts';
 import type { World } from '../command.ts';
-import { follow, pointsOf, withHint, writeCurve } from '../run/follow.ts';
+import { pointsOf, trainRun, withHint, writeCurve } from '../run/follow.ts';
 import { outcomeOf } from '../run/outcome.ts';
 import { problemOf } from '../run/problem.ts';
 import { writeReport } from '../run/report.ts';
-import { ADAPTER, readEvents, rewindEvents } from '../run/run-folder.ts';
+import { ADAPTER, readEvents } from '../run/run-folder.ts';
 import { type Adaptation, adaptation } from '../run/selection.ts';
 import { type Base, hostWeights } from './base.ts';
 import { batcher, type TextData } from './data.ts';
@@ -151,27 +150,14 @@ const validate = ({ backend: { kernels }, data }: TextSession, { problem }: Read
   evaluateClassifier(kernels, problem.model, state.params, problem.loss, data.validation);
 
 const trainOn = (session: TextSession, ready: Ready): Task<TrainState<Spec>> => {
-  const { world, settings, store, identity, data, folder } = session;
-  const { problem } = ready;
-  return pipe(
-    () => resume(problem, { store, run: identity }),
-    TE.chainFirst(
-      ({ step }) =>
-        () =>
-          rewindEvents(store, step),
-    ),
-    TE.chain((state) => {
-      const { steps, evalEvery, checkpointEvery } = settings;
-      const events = train({
-        ...{ problem, state, steps, batchAt: batcher(data, settings), clock: world.clock, signal: world.signal },
-        ...(data.validation.length > 0 && {
-          evaluation: { every: evalEvery, run: async (now) => ({ ...(await validate(session, ready, now)) }) },
-        }),
-        checkpointing: { store, every: checkpointEvery, run: identity },
-      });
-      return follow({ world, store, folder, steps }, events, state.step);
+  const { settings, data } = session;
+  const { steps, evalEvery, checkpointEvery } = settings;
+  return trainRun(session, ready.problem, {
+    ...{ steps, checkpointEvery, batchAt: batcher(data, settings) },
+    ...(data.validation.length > 0 && {
+      evaluation: { every: evalEvery, run: async (now) => ({ ...(await validate(session, ready, now)) }) },
     }),
-  );
+  });
 };
 
 /** Tokens over time, of the steps in the middle of the field. */

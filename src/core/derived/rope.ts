@@ -10,17 +10,12 @@
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { Ops } from '../ops.ts';
 import { type RopeSizes, ropeSizes } from '../shape-rules.ts';
+import { range } from './shapes.ts';
 
 export interface RopeKernels<T> {
   readonly forward: (x: T, cos: T, sin: T) => T;
   readonly backward: (dy: T, cos: T, sin: T) => T;
 }
-
-const range = (length: number): HostTensor => ({
-  dtype: 'i32',
-  shape: [length],
-  data: Int32Array.from({ length }, (_, i) => i),
-});
 
 /** Column vectors on the host: which half is which, and the sign of sin in each. */
 const halves: HostTensor = { dtype: 'i32', shape: [2], data: Int32Array.of(1, 0) };
@@ -33,7 +28,7 @@ const signs = (...data: readonly [number, number]): HostTensor => ({
 export const rope = <T extends Spec>(o: Ops<T>): RopeKernels<T> => {
   /** The first rows of a table, one for each token, ready to broadcast over heads and halves. */
   const table = (t: T, { tokens, half }: RopeSizes): T => {
-    const rows = t.shape[0] === tokens ? t : o.gather(t, o.fromHost(range(tokens)), 0);
+    const rows = t.shape[0] === tokens ? t : o.gather(t, o.fromHost(range(0, tokens)), 0);
     return o.reshape(rows, [tokens, 1, 1, half]);
   };
 

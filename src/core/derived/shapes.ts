@@ -1,5 +1,5 @@
-/** Views that the derivations share: a tensor as rows, and back. */
-import type { Spec } from '../../spec/tensor.ts';
+/** What the derivations share: a tensor as rows, and back; the indices of a run of rows. */
+import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { Ops } from '../ops.ts';
 
 /** Length of the last axis. */
@@ -18,3 +18,10 @@ export const asColumn = <T extends Spec>(o: Ops<T>, x: T): T => o.reshape(x, [..
 
 /** Any tensor as `[size]`. */
 export const flatten = <T extends Spec>(o: Ops<T>, x: T): T => o.reshape(x, [-1]);
+
+/** The whole numbers of [from, to), to gather by. */
+export const range = (from: number, to: number): HostTensor => ({
+  dtype: 'i32',
+  shape: [to - from],
+  data: Int32Array.from({ length: to - from }, (_, i) => from + i),
+});

@@ -4,6 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
+import { range } from '../../core/derived/shapes.ts';
 import type { Kernels } from '../../core/fused.ts';
 import { type AnyLayer, anyInput, type Layer } from '../../core/layer.ts';
 import { type None, none, type Tree } from '../../core/tree.ts';
@@ -17,13 +18,7 @@ import { checkInput, fresh, isFloat } from '../../layers/checks.ts';
 import type { HeadsConfig } from '../../layers/reshape.ts';
 import { type RopeTables, rope } from '../../layers/rope.ts';
 import { defect } from '../../spec/errors.ts';
-import type { HostTensor, Spec } from '../../spec/tensor.ts';
-
-const range = (from: number, to: number): HostTensor => ({
-  dtype: 'i32',
-  shape: [to - from],
-  data: Int32Array.from({ length: to - from }, (_, i) => from + i),
-});
+import type { Spec } from '../../spec/tensor.ts';
 
 const noBackward = (): never => defect('decoding has no backward pass');
 
