@@ -32,6 +32,7 @@ export {
   type Operand,
   type Ops,
   outputLength,
+  type Release,
   type Scope,
   type Window,
 } from './core/ops.ts';
@@ -181,7 +182,6 @@ export {
   chain as chainTransforms,
   type Numbers,
   type OptimizerState,
-  type Release,
   type Transform,
 } from './optim/transform.ts';
 export { checkIndices, checkRank } from './select/indices.ts';

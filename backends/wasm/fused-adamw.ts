@@ -11,14 +11,16 @@ const floatsAs = (x: WasmTensor, shape: Shape): number =>
 
 /** Differences to 1 are taken in f64, as the derivation takes them; the kernel's parameters round each number once. */
 export const fusedAdamw = (exports: Exports, memory: Memory): AdamwKernels<WasmTensor> => ({
-  update: (gradient, moments, parameter, target, c) => {
+  update: (gradient, moments, parameter, target, c, release) => {
     const { shape } = gradient;
     const address = (x: WasmTensor): number => floatsAs(x, shape);
     const decays = c.decay !== 0;
     const inputs = [floatsOf(gradient), address(moments.m), address(moments.v)] as const;
     const point = decays ? address(parameter) : 0;
     const towards = decays && target !== null ? address(target) : 0;
-    const [delta, m, v] = [memory.create('f32', shape), memory.create('f32', shape), memory.create('f32', shape)];
+    const next = (old: WasmTensor): WasmTensor =>
+      release ? memory.succeed(old, release) : memory.create('f32', shape);
+    const [delta, m, v] = [next(gradient), next(moments.m), next(moments.v)];
     exports.adamw(
       0,
       sizeOf(shape),

@@ -38,6 +38,11 @@ export interface Memory {
   /** The same storage under another shape. */
   readonly view: (x: WasmTensor, shape: Shape) => WasmTensor;
   readonly pointerOf: (x: WasmTensor) => number;
+  /**
+   * A new tensor of the spec of one that `release` gives up: in its bytes if nobody else uses them, so that a kernel that
+   * reads each element before it writes it there may still read it.
+   */
+  readonly succeed: (old: WasmTensor, release: (old: WasmTensor) => void) => WasmTensor;
   /** The whole memory as it is now; `create` may grow it, so a view is not to be kept over one. */
   readonly bytes: () => Uint8Array;
   readonly scope: <A>(body: () => A) => A;
@@ -107,7 +112,7 @@ export const createMemory = (linear: WebAssembly.Memory, start: number, limit: n
     return x;
   };
 
-  const release = (x: WasmTensor, why: 'donated' | 'released'): void => {
+  const discard = (x: WasmTensor, why: 'donated' | 'released'): void => {
     if (x.gone !== null) return;
     x.gone = why;
     const { storage } = x;
@@ -120,25 +125,36 @@ export const createMemory = (linear: WebAssembly.Memory, start: number, limit: n
   const close = (made: readonly WasmTensor[], kept: ReadonlySet<Spec>): void => {
     for (const x of made) {
       if (kept.has(x)) register(x);
-      else release(x, 'released');
+      else discard(x, 'released');
     }
   };
 
+  const create = (dtype: DType, shape: Shape): WasmTensor => {
+    const needed = sizeOf(shape) * bytesPerElement(dtype);
+    const address = allocate({ dtype, shape }, needed);
+    live += needed;
+    peak = Math.max(peak, live);
+    const storage: Storage = { start: address, bytes: needed, users: 1 };
+    return register({ dtype, shape, pointer: address, storage, gone: null });
+  };
+
+  const view = (x: WasmTensor, shape: Shape): WasmTensor => {
+    const pointer = pointerOf(x);
+    x.storage.users += 1;
+    return register({ dtype: x.dtype, shape, pointer, storage: x.storage, gone: null });
+  };
+
   return {
-    create: (dtype, shape) => {
-      const needed = sizeOf(shape) * bytesPerElement(dtype);
-      const address = allocate({ dtype, shape }, needed);
-      live += needed;
-      peak = Math.max(peak, live);
-      const storage: Storage = { start: address, bytes: needed, users: 1 };
-      return register({ dtype, shape, pointer: address, storage, gone: null });
-    },
-    view: (x, shape) => {
-      const pointer = pointerOf(x);
-      x.storage.users += 1;
-      return register({ dtype: x.dtype, shape, pointer, storage: x.storage, gone: null });
-    },
+    create,
+    view,
     pointerOf,
+    succeed: (old, release) => {
+      const next = view(old, old.shape);
+      release(old);
+      if (next.storage.users === 1) return next;
+      discard(next, 'released');
+      return create(old.dtype, old.shape);
+    },
     bytes: () => bytes,
     scope: (body) => {
       const outer = current;
@@ -157,7 +173,7 @@ export const createMemory = (linear: WebAssembly.Memory, start: number, limit: n
     donate: (tree) => {
       for (const x of leavesIn(tree)) {
         pointerOf(x as WasmTensor);
-        release(x as WasmTensor, 'donated');
+        discard(x as WasmTensor, 'donated');
       }
     },
     use: () => ({ live, peak }),

@@ -35,6 +35,9 @@ export interface MemoryUse {
   readonly peak: number;
 }
 
+/** Told of each tensor that was read for the last time, so that its memory can go, or serve the result, at once. */
+export type Release<T> = (tensor: T) => void;
+
 /**
  * Partial sums of `sumLast`. Element i is added to partial sum i mod 16, each starting at +0; then sum j takes sum
  * j + 8, then j + 4, j + 2, j + 1. Sixteen is four registers of four lanes.

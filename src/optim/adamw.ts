@@ -53,12 +53,9 @@ export const adamw = <T extends Spec>(k: Kernels<T>, config: AdamwConfig<T>): Tr
       const { m, v } = tensors as { readonly m: Tree<T>; readonly v: Tree<T> };
       const [step, power1, power2] = numbers as Counters;
       const c = coefficients([step, power1, power2]);
-      const steps = zipLeaves([gradients, m, v, params, decayTarget ?? params], ([g, m, v, p, target]) => {
-        const next = k.adamw.update(g as T, { m: m as T, v: v as T }, p as T, decayTarget && (target as T), c);
-        release?.(m as T);
-        release?.(v as T);
-        return next;
-      });
+      const steps = zipLeaves([gradients, m, v, params, decayTarget ?? params], ([g, m, v, p, target]) =>
+        k.adamw.update(g as T, { m: m as T, v: v as T }, p as T, decayTarget && (target as T), c, release),
+      );
       return [
         withLeaves(
           gradients,

@@ -20,9 +20,13 @@ export const globalNorm = <T extends Spec>(k: Kernels<T>, gradients: Tree<T>): T
   k.scope(() => rootOfSum(k, squaredNorms(k, gradients)));
 
 export const clipByGlobalNorm = <T extends Spec>(k: Kernels<T>, max: number): Transform<T> =>
-  stateless((gradients) => {
+  stateless((gradients, _, release) => {
     const norm = globalNorm(k, gradients);
     const exceeds = k.greater(norm, max);
     const factor = k.div(max, norm);
-    return mapTree(gradients, (g) => k.where(exceeds, k.mul(g, factor), g));
+    return mapTree(gradients, (g) => {
+      const clipped = k.scope(() => k.where(exceeds, k.mul(g, factor), g));
+      release?.(g);
+      return clipped;
+    });
   });

@@ -6,8 +6,8 @@
  */
 
 import type { Kernels } from '../core/fused.ts';
-import type { Tree } from '../core/tree.ts';
-import { zipTrees } from '../core/tree.ts';
+import type { Release } from '../core/ops.ts';
+import { leaves, type Tree, zipTrees } from '../core/tree.ts';
 import type { Spec } from '../spec/tensor.ts';
 
 /** Host numbers of a state: step counts and running products, exact in f64. */
@@ -18,12 +18,9 @@ export interface OptimizerState<T> {
   readonly numbers: Numbers;
 }
 
-/** Told of each tensor of an old state once it has been read for the last time, so that its memory can go at once. */
-export type Release<T> = (tensor: T) => void;
-
 export interface Transform<T> {
   readonly init: (params: Tree<T>) => OptimizerState<T>;
-  /** `release`: the caller gives the state up. A transform that never calls it only costs memory. */
+  /** `release`: the caller gives gradients and state up. A transform that never calls it only costs memory. */
   readonly update: (
     gradients: Tree<T>,
     state: OptimizerState<T>,
@@ -35,9 +32,11 @@ export interface Transform<T> {
 }
 
 /** A transform that keeps nothing. */
-export const stateless = <T>(update: (gradients: Tree<T>, params: Tree<T>) => Tree<T>): Transform<T> => ({
+export const stateless = <T>(
+  update: (gradients: Tree<T>, params: Tree<T>, release?: Release<T>) => Tree<T>,
+): Transform<T> => ({
   init: () => ({ tensors: {}, numbers: [] }),
-  update: (gradients, state, params) => [update(gradients, params), state],
+  update: (gradients, state, params, release) => [update(gradients, params, release), state],
   stateSpec: () => ({}),
 });
 
@@ -57,7 +56,7 @@ export const stateless = <T>(update: (gradients: Tree<T>, params: Tree<T>) => Tr
  * Array.from((await k.toHost((deltas as typeof params).w)).data as Float32Array); // => [-0, -0.5]
  * ```
  */
-export const chain = <T>(...steps: readonly Transform<T>[]): Transform<T> => ({
+export const chain = <T extends Spec>(...steps: readonly Transform<T>[]): Transform<T> => ({
   init: (params) => {
     const states = steps.map((s) => s.init(params));
     return { tensors: states.map((s) => s.tensors), numbers: states.map((s) => s.numbers) };
@@ -65,10 +64,15 @@ export const chain = <T>(...steps: readonly Transform<T>[]): Transform<T> => ({
   update: (gradients, state, params, release) => {
     const tensors = state.tensors as readonly Tree<T>[];
     const numbers = state.numbers as readonly Numbers[];
+    const kept = new Set<T>();
+    // What one transform gives may be its new state as well, which the next one must not release.
+    const releaseUnlessKept: Release<T> | undefined = release && ((tensor) => kept.has(tensor) || release(tensor));
     let deltas = gradients;
     const states = steps.map((s, i) => {
-      const [next, after] = s.update(deltas, { tensors: tensors[i] ?? {}, numbers: numbers[i] ?? [] }, params, release);
+      const old = { tensors: tensors[i] ?? {}, numbers: numbers[i] ?? [] };
+      const [next, after] = s.update(deltas, old, params, releaseUnlessKept);
       deltas = next;
+      for (const tensor of leaves(after.tensors)) kept.add(tensor as T);
       return after;
     });
     return [deltas, { tensors: states.map((s) => s.tensors), numbers: states.map((s) => s.numbers) }];

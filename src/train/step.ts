@@ -8,13 +8,14 @@
 
 import type { Kernels } from '../core/fused.ts';
 import { andThen } from '../core/layer.ts';
+import type { Release } from '../core/ops.ts';
 import { rngFromSeed, splitRng } from '../core/rng.ts';
 import { leaves, mapTree, overlay, type Tree, zipTrees } from '../core/tree.ts';
 import type { Loss, Targets } from '../layers/losses.ts';
 import { evaluate, type Mode } from '../models/architecture.ts';
 import type { Model } from '../models/model.ts';
 import { globalNorm, rootOfSum, squaredNorms } from '../optim/clip.ts';
-import { applyDeltas, type OptimizerState, type Release, type Transform } from '../optim/transform.ts';
+import { applyDeltas, type OptimizerState, type Transform } from '../optim/transform.ts';
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 

@@ -1,7 +1,8 @@
 /** Chains, clipping and schedules. */
 import { describe, expect, it } from 'vitest';
 import { sameTree } from '../../src/core/laws.ts';
-import type { Tree } from '../../src/core/tree.ts';
+import type { Release } from '../../src/core/ops.ts';
+import { mapTree, type Tree } from '../../src/core/tree.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { clipByGlobalNorm, globalNorm } from '../../src/optim/clip.ts';
 import { constant, cosine, linear, type Schedule, warmUp } from '../../src/optim/schedule.ts';
@@ -25,16 +26,28 @@ const treeOf = (seed: number): Tree<R> => ({
   b: [k.fromHost(normal(seed + 1, [5]))],
 });
 
-/** The deltas of three steps. */
-const deltas = (transform: Transform<R>, seed: number): Tree<R> => {
+/** The deltas of three steps, each added to what trains before the next. */
+const deltas = (transform: Transform<R>, seed: number, release?: Release<R>): Tree<R> => {
   const params = treeOf(seed);
   let state = transform.init(params);
   return [1, 2, 3].map((step) => {
-    const [delta, next] = transform.update(treeOf(seed + 10 * step), state, params);
+    const [delta, next] = transform.update(treeOf(seed + 10 * step), state, params, release);
     state = next;
-    return delta;
+    return mapTree(delta, (d) => k.mul(d, 1));
   });
 };
+
+describe('release', () => {
+  it('changes no bit, and never gives up what is needed once more', () =>
+    fc.assert(
+      fc.asyncProperty(transforms, transforms, any.seed, async (f, g, seed) => {
+        for (const transform of [f, chain(f, g)]) {
+          const released = deltas(transform, seed, (tensor) => k.donate(tensor));
+          expect(await sameTree(k, released, deltas(transform, seed))).toBe(true);
+        }
+      }),
+    ));
+});
 
 describe('chain', () => {
   it('of one transform is that transform', () =>
