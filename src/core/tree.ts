@@ -39,18 +39,27 @@ export const leafPaths = <A extends Spec>(t: Tree<A>): readonly (readonly [path:
         leafPaths(c).map(([path, leaf]) => [path === '' ? name : `${name}.${path}`, leaf] as const),
       );
 
-export const leaves = <A extends Spec>(t: Tree<A>): readonly A[] => leafPaths(t).map(([, leaf]) => leaf);
+/** Visits the leaves until `visit` says that it has seen enough, and says whether it did. */
+const anyLeaf = (value: unknown, visit: (leaf: Spec) => boolean): boolean => {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false;
+  if (isLeaf(value as Tree<Spec>)) return visit(value as Spec);
+  return Object.values(value).some((child) => anyLeaf(child, visit));
+};
 
 /** The leaves of a value of any type: plain lists and records are searched, anything else has none. */
-export const leavesIn = (value: unknown): readonly Spec[] =>
-  typeof value !== 'object' || value === null || ArrayBuffer.isView(value)
-    ? []
-    : isLeaf(value as Tree<Spec>)
-      ? [value as Spec]
-      : Object.values(value).flatMap(leavesIn);
+export const leavesIn = (value: unknown): readonly Spec[] => {
+  const found: Spec[] = [];
+  anyLeaf(value, (leaf) => {
+    found.push(leaf);
+    return false;
+  });
+  return found;
+};
+
+export const leaves = <A extends Spec>(t: Tree<A>): readonly A[] => leavesIn(t) as readonly A[];
 
 /** Whether anything is in the tree at all. */
-export const hasLeaves = (t: unknown): boolean => leavesIn(t).length > 0;
+export const hasLeaves = (t: unknown): boolean => anyLeaf(t, () => true);
 
 /** The leaves of trees of one shape, side by side, in the order of the first. Trees of other shapes are a defect. */
 export const zipLeaves = <A extends Spec, B>(
