@@ -24,7 +24,16 @@ export type { RopeKernels } from './core/derived/rope.ts';
 export type { SwigluKernels } from './core/derived/swiglu.ts';
 export { type Bounded, errorBounds } from './core/error-bound.ts';
 export { derive, type Fused, type FusedKernels, type Kernels, kernels } from './core/fused.ts';
-export { type AnyLayer, andThen, anyLayer, fork, type Layer, recompute, residualAdd } from './core/layer.ts';
+export {
+  type AnyLayer,
+  andThen,
+  anyLayer,
+  dropBackward,
+  fork,
+  type Layer,
+  recompute,
+  residualAdd,
+} from './core/layer.ts';
 export {
   LANES,
   type Layout,

@@ -10,7 +10,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import { defect, orThrow, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import type { Ops, Scope } from './ops.ts';
-import { hasLeaves, isLeaf, type None, type SlotTree, type Tree } from './tree.ts';
+import { hasLeaves, isLeaf, mapTree, type None, none, type SlotTree, type Tree } from './tree.ts';
 
 /**
  * P: parameters. G: all that trains, a sub-tree of P. X, Y: input and output. R: all that outlives `forward`.
@@ -124,6 +124,21 @@ export const residualAdd = <T extends Spec, P, G, R>(o: Ops<T>, f: Layer<P, G, T
     ),
   residual: f.residual,
 });
+
+/**
+ * y = x + f(x), in whose backward pass f is left out: ∂x = ∂y, f's gradient is 0, and nothing is kept (DropBP, Woo et
+ * al. 2024). It is the derivative of x + c at c = f(x).
+ */
+export const dropBackward = <T extends Spec, P, G, R>(o: Ops<T>, f: Layer<P, G, T, T, R>): Layer<P, G, T, T, None> => {
+  const zeros = (p: P): G => mapTree(f.trainable(p) as Tree<T>, ({ shape }) => o.full(shape, 0)) as G;
+  return {
+    ...residualAdd(o, f),
+    forward: (p, x) => o.scope(() => [o.add(x, f.forward(p, x)[0]), none]),
+    backward: (p, _, dy) => [zeros(p), dy],
+    gradient: zeros,
+    residual: () => none,
+  };
+};
 
 /** The slot of x + y is a new buffer, named after y's. */
 const asSum = (y: SlotTree): SlotTree => (isLeaf(y) ? { ...y, slot: `${y.scope}+` } : y);

@@ -4,7 +4,7 @@
  */
 import type { Kernels } from '../core/fused.ts';
 import type { AnyLayer } from '../core/layer.ts';
-import { type Rng, splitRng, uniforms } from '../core/rng.ts';
+import { permutation, type Rng, splitRng, uniforms } from '../core/rng.ts';
 import type { Tree } from '../core/tree.ts';
 import { type Site, weightShape } from '../methods/operation.ts';
 import { type HostTensor, type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
@@ -15,8 +15,8 @@ export type Weights = Readonly<Record<string, HostTensor>>;
 /** What the forward pass is for. */
 export type Mode =
   | { readonly kind: 'evaluate' }
-  /** Dropout acts, with a random state for each step. */
-  | { readonly kind: 'train'; readonly rng: Rng }
+  /** Dropout acts, and the backward pass leaves branches out, with a random state for each step. */
+  | { readonly kind: 'train'; readonly rng: Rng; readonly dropBackward?: number }
   /**
    * The tokens that follow `position` others, one sequence after the other: attention reads the keys and values in
    * `past`, a residual of the pass before, and only the logits of the last token are given.
@@ -86,6 +86,25 @@ export const leafSteps = (steps: readonly Step[]): readonly LeafStep[] =>
     if (step.kind === 'residual' || step.kind === 'recompute') return leafSteps(step.steps);
     return step.kind === 'fork' ? [...leafSteps(step.first), ...leafSteps(step.second)] : [step];
   });
+
+/** The branches beside a skip connection, in the order in which they compute. */
+const branches = (steps: readonly Step[]): readonly Step[] =>
+  steps.flatMap((step): readonly Step[] => {
+    if (step.kind === 'residual') return [step, ...branches(step.steps)];
+    if (step.kind === 'recompute') return branches(step.steps);
+    return step.kind === 'fork' ? [...branches(step.first), ...branches(step.second)] : [];
+  });
+
+/**
+ * The branches that a backward pass leaves out: of n, the first ⌊p·n⌋ of a permutation drawn for this pass, so that the
+ * share, and with it the memory, is the same in every step. p is the mode's `dropBackward`.
+ */
+export const droppedBranches = (steps: readonly Step[], mode: Mode): ReadonlySet<Step> => {
+  if (mode.kind !== 'train' || !mode.dropBackward) return new Set();
+  const all = branches(steps);
+  const [order] = permutation(splitRng(mode.rng, 'dropBackward'), all.length);
+  return new Set(Array.from(order.subarray(0, Math.floor(mode.dropBackward * all.length)), (i) => all[i] as Step));
+};
 
 /** What a leaf is called: its path in the checkpoint, or its own name where it has no tensors there. */
 export const nameOf = (step: LeafStep): string => {

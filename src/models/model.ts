@@ -9,7 +9,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import { both, named, sequence } from '../core/chain.ts';
 import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
-import { type AnyLayer, anyLayer, frozenFront, recompute, residualAdd } from '../core/layer.ts';
+import { type AnyLayer, anyLayer, dropBackward, frozenFront, recompute, residualAdd } from '../core/layer.ts';
 import { hasLeaves, mapTree, type Tree } from '../core/tree.ts';
 import { adapt, type HostAffine, type Treatment } from '../methods/adapt.ts';
 import type { Module, Site } from '../methods/operation.ts';
@@ -17,6 +17,7 @@ import { fail, type Result } from '../spec/errors.ts';
 import { type HostTensor, type Shape, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import {
   type Architecture,
+  droppedBranches,
   evaluate,
   type LeafStep,
   leafSteps,
@@ -114,20 +115,24 @@ export const buildLeaf = <T extends Spec>(
   );
 };
 
+/** What every part of a model is assembled with. */
+interface Assembly<T extends Spec> {
+  readonly k: Kernels<T>;
+  readonly built: Entries<T>;
+  readonly mode: Mode;
+  /** Branches that the backward pass leaves out. */
+  readonly dropped: ReadonlySet<Step>;
+}
+
 /** Steps one after the other; `front`: nothing before them trains, so nobody asks for their input gradient. */
-const assemble = <T extends Spec>(
-  k: Kernels<T>,
-  steps: readonly Step[],
-  built: Entries<T>,
-  mode: Mode,
-  front: boolean,
-): AnyLayer<T> => {
+const assemble = <T extends Spec>(assembly: Assembly<T>, steps: readonly Step[], front: boolean): AnyLayer<T> => {
+  const { k, built, mode } = assembly;
   const paramsOf = (step: Step): Tree<T> =>
     Object.fromEntries(leafSteps([step]).map((leaf) => [built[nameOf(leaf)]!.at, built[nameOf(leaf)]!.params]));
   const layers: AnyLayer<T>[] = [];
   let isFront = front;
   for (const step of steps) {
-    const layer = layerOf(k, step, built, mode, isFront);
+    const layer = layerOf(assembly, step, isFront);
     if (layer === null) continue;
     const trains = hasLeaves(layer.trainable(paramsOf(step)));
     layers.push(isFront && !trains && mode.kind !== 'decode' ? anyLayer(frozenFront(layer)) : layer);
@@ -136,22 +141,18 @@ const assemble = <T extends Spec>(
   return sequence(k, layers);
 };
 
-const layerOf = <T extends Spec>(
-  k: Kernels<T>,
-  step: Step,
-  built: Entries<T>,
-  mode: Mode,
-  front: boolean,
-): AnyLayer<T> | null => {
-  const inner = (steps: readonly Step[]): AnyLayer<T> => assemble(k, steps, built, mode, front);
+const layerOf = <T extends Spec>(assembly: Assembly<T>, step: Step, front: boolean): AnyLayer<T> | null => {
+  const { k, built, mode, dropped } = assembly;
+  const inner = (steps: readonly Step[]): AnyLayer<T> => assemble(assembly, steps, front);
   switch (step.kind) {
     case 'residual':
-      return anyLayer(residualAdd(k, inner(step.steps)));
+      return anyLayer((dropped.has(step) ? dropBackward : residualAdd)(k, inner(step.steps)) as never);
     case 'fork':
       return both(k, inner(step.first), inner(step.second));
     case 'recompute': {
       const layer = inner(step.steps);
-      return mode.kind === 'decode' ? layer : keptAs(step.name, recompute(k, layer));
+      const again = mode.kind !== 'decode' && !step.steps.every((inside) => dropped.has(inside));
+      return again ? keptAs(step.name, recompute(k, layer)) : layer;
     }
     default: {
       const { name, at, layer: make } = built[nameOf(step)]!;
@@ -187,7 +188,7 @@ export const assembleModel = <T extends Spec>(
   const built = Object.fromEntries(leaves.map((leaf) => [leaf.name, leaf]));
   const owned = leaves.filter(({ params }) => hasLeaves(params));
   const model: Model<T> = {
-    layer: (mode) => assemble(k, steps, built, mode, true),
+    layer: (mode) => assemble({ k, built, mode, dropped: droppedBranches(steps, mode) }, steps, true),
     params: {
       ...mapTree<HostTensor, T>(constants, k.fromHost),
       ...Object.fromEntries(owned.map(({ at, params }) => [at, params])),

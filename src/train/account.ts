@@ -32,8 +32,8 @@ export const trainableCount = <T extends Spec, R>(problem: Problem<T, R>): numbe
   leaves(trainableOf(problem, problem.model.params)).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
 
 /** The model as it trains, dropout and all: in evaluation other buffers may be shared. */
-const trainingLayer = <T extends Spec, R>({ model, seed }: Problem<T, R>): AnyLayer<T> =>
-  model.layer({ kind: 'train', rng: rngFromSeed(seed) });
+const trainingLayer = <T extends Spec, R>({ model, seed, dropBackward = 0 }: Problem<T, R>): AnyLayer<T> =>
+  model.layer({ kind: 'train', rng: rngFromSeed(seed), dropBackward });
 
 /** The residual of model and loss for one micro-batch of this spec. */
 export const residualOf = <T extends Spec, R>(problem: Problem<T, R>, input: Spec): SlotTree =>

@@ -9,7 +9,7 @@
 import type { Kernels } from '../core/fused.ts';
 import { andThen } from '../core/layer.ts';
 import type { Release } from '../core/ops.ts';
-import { rngFromSeed, splitRng } from '../core/rng.ts';
+import { type Rng, rngFromSeed, splitRng } from '../core/rng.ts';
 import { leaves, mapTree, overlay, type Tree, zipTrees } from '../core/tree.ts';
 import type { Loss, Targets } from '../layers/losses.ts';
 import { evaluate, type Mode } from '../models/architecture.ts';
@@ -27,6 +27,11 @@ export interface Problem<T extends Spec, R> {
   readonly optimizer: Transform<T>;
   /** Seed of what happens in training (dropout); the data order has its own. */
   readonly seed: number;
+  /**
+   * The share of the residual branches, from 0 to 1, that the backward pass of each micro-batch leaves out (DropBP, Woo et
+   * al. 2024); default 0. Their residuals are not kept. Which ones, is drawn from the seed, the step and the micro-batch.
+   */
+  readonly dropBackward?: number;
 }
 
 export interface TrainState<T> {
@@ -78,6 +83,10 @@ export const initialState = <T extends Spec, R>(
   return { params: overlay(model.params, trained), optimizer: optimizer.init(trained), step: 0 };
 };
 
+/** The random state of a micro-batch: a function of these three numbers alone. */
+export const microRng = (seed: number, step: number, micro: number): Rng =>
+  splitRng(rngFromSeed(seed), `step ${step} micro ${micro}`);
+
 /** Loss and gradient of one micro-batch, as its share of the batch's. */
 const lossAndGradient = <T extends Spec, R>(
   { kernels: k, model, loss }: Problem<T, R>,
@@ -100,11 +109,11 @@ const accumulate = <T extends Spec, R>(
   state: TrainState<T>,
   batch: readonly MicroBatch<T>[],
 ): readonly [loss: T, gradient: Tree<T>] => {
-  const { kernels: k, seed } = problem;
+  const { kernels: k, seed, dropBackward = 0 } = problem;
   const denominator = batch.reduce((n, { count }) => n + count, 0);
   const shares = (micro: MicroBatch<T>, i: number): readonly [T, Tree<T>] => {
-    const rng = splitRng(rngFromSeed(seed), `step ${state.step} micro ${i}`);
-    return lossAndGradient(problem, { kind: 'train', rng }, state.params, micro, denominator);
+    const rng = microRng(seed, state.step, i);
+    return lossAndGradient(problem, { kind: 'train', rng, dropBackward }, state.params, micro, denominator);
   };
   const [first, ...rest] = batch;
   if (first === undefined) return defect('a batch of no micro-batches');

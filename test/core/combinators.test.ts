@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { chain } from '../../src/core/chain.ts';
 import { type Point, sameFunction, sameTree } from '../../src/core/laws.ts';
-import { type AnyLayer, andThen, anyLayer, fork, recompute, residualAdd } from '../../src/core/layer.ts';
-import type { Tree } from '../../src/core/tree.ts';
+import { type AnyLayer, andThen, anyLayer, dropBackward, fork, recompute, residualAdd } from '../../src/core/layer.ts';
+import { mapTree, type Tree } from '../../src/core/tree.ts';
 import { gelu, relu, tanh } from '../../src/layers/activations.ts';
 import { layerNorm } from '../../src/layers/layer-norm.ts';
 import { frozenLinear, linear } from '../../src/layers/linear.ts';
@@ -155,6 +155,21 @@ describe('fork and residualAdd', () => {
         const [y, residual] = skip.forward(p, x);
         await expectSame(k, y, k.add(x, f.forward(p, x)[0]));
         await expectSame(k, skip.backward(p, residual, dy)[1], k.add(dy, f.backward(p, residual, dy)[1]));
+      }),
+    ));
+
+  it('dropBackward is residualAdd forward, and backward the derivative of x + c', () =>
+    fc.assert(
+      fc.asyncProperty(step, async ([f, p]) => {
+        const dropped = dropBackward(k, f);
+        const [y, residual] = dropped.forward(p, x);
+        await expectSame(k, y, residualAdd(k, f).forward(p, x)[0]);
+        expect(residual).toEqual({});
+        const [g, dx] = dropped.backward(p, residual, dy);
+        await expectSame(k, dx, dy);
+        const zeros = mapTree(f.trainable(p), ({ shape }) => k.full(shape, 0));
+        expect(await sameTree(k, g, zeros)).toBe(true);
+        expect(await sameTree(k, dropped.gradient(p, residual, dy), zeros)).toBe(true);
       }),
     ));
 

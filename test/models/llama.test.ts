@@ -7,7 +7,7 @@ import { crossEntropy } from '../../src/layers/losses.ts';
 import type { Treatment } from '../../src/methods/adapt.ts';
 import { freshLora } from '../../src/methods/lora.ts';
 import type { Site } from '../../src/methods/operation.ts';
-import { initialWeights } from '../../src/models/architecture.ts';
+import { droppedBranches, evaluate, initialWeights } from '../../src/models/architecture.ts';
 import type { LlamaConfig } from '../../src/models/llama/config.ts';
 import { type LlamaOptions, llama } from '../../src/models/llama/llama.ts';
 import { buildModel } from '../../src/models/model.ts';
@@ -43,11 +43,15 @@ const methods: Readonly<Record<string, (site: Site) => Treatment>> = {
       : { method: 'frozen' },
 };
 
+interface Options extends LlamaOptions {
+  readonly dropBackward?: number;
+}
+
 const problemOf = <T extends Spec>(
   k: Kernels<T>,
   method: string,
   config: LlamaConfig,
-  options: LlamaOptions = {},
+  { dropBackward = 0, ...options }: Options = {},
 ): Problem<T, unknown> => {
   const architecture = llama(config, options);
   const weights = initialWeights(architecture, rngFromSeed(7));
@@ -57,10 +61,11 @@ const problemOf = <T extends Spec>(
     loss: crossEntropy(k) as Problem<T, unknown>['loss'],
     optimizer: adamw(k, { learningRate: 0.01 }),
     seed: 1,
+    dropBackward,
   };
 };
 
-const runOf = async (name: string, threads: number, method: string, options: LlamaOptions = {}): Promise<unknown> => {
+const runOf = async (name: string, threads: number, method: string, options: Options = {}): Promise<unknown> => {
   const { kernels: k, dispose } = orThrow(await resolveBackend(name, { threads }));
   const problem = problemOf(k, method, tinyLlama({ windows: [null, 5] }), options);
   let state = initialState(problem);
@@ -86,9 +91,22 @@ describe.each(Object.keys(methods))('training by %s', (method) => {
     expect(await runOf('wasm', 1, method, { recompute: true })).toEqual(await runOf('wasm', 1, method));
   });
 
-  it.each([false, true])('keeps what was accounted (computed again: %s)', async (recompute) => {
+  it('gives the same bits everywhere where the backward pass leaves branches out, and others than without', async () => {
+    const options = { dropBackward: 0.5 };
+    const expected = await runOf('reference', 1, method, options);
+    expect(await runOf('wasm', 2, method, options)).toEqual(expected);
+    expect(await runOf('wasm', 1, method, { ...options, recompute: true })).toEqual(expected);
+    expect(await runOf('wasm', 1, method)).not.toEqual(expected);
+  });
+
+  it.each([
+    { recompute: false },
+    { recompute: true },
+    { recompute: false, dropBackward: 0.5 },
+    { recompute: true, dropBackward: 0.75 },
+  ])('keeps what was accounted (%o)', async (options) => {
     const { kernels: k, dispose } = orThrow(await resolveBackend('wasm', { threads: 1 }));
-    const problem = problemOf(k, method, tinyLlama({ headNorm: true, tied: false }), { recompute });
+    const problem = problemOf(k, method, tinyLlama({ headNorm: true, tied: false }), options);
     const { inputs, targets } = batchOf(1);
     const accounted = account(problem, inputs);
     const measured = measure(problem, inputs, targets);
@@ -103,7 +121,7 @@ describe.each(Object.keys(methods))('training by %s', (method) => {
 
 describe('what a block keeps', () => {
   /** Numbers that one token keeps, of all blocks but the first, whose first part lies before what trains. */
-  const keptPerToken = async (method: string, options: LlamaOptions = {}): Promise<number> => {
+  const keptPerToken = async (method: string, options: Options = {}): Promise<number> => {
     const { kernels: k, dispose } = orThrow(await resolveBackend('reference'));
     const bytesOf = (layers: number): number =>
       account(
@@ -135,10 +153,49 @@ describe('what a block keeps', () => {
     for (const method of Object.keys(methods)) expect(await keptPerToken(method, { recompute: true })).toBe(width);
   });
 
+  it('is nothing where the backward pass leaves all branches out', async () => {
+    for (const method of Object.keys(methods)) {
+      expect(await keptPerToken(method, { dropBackward: 1 })).toBe(0);
+      expect(await keptPerToken(method, { dropBackward: 1, recompute: true })).toBe(0);
+    }
+  });
+
   it('counts as trained what the method says', async () => {
     const { kernels: k } = orThrow(await resolveBackend('reference'));
     const config = tinyLlama({});
     const perLayer = RANK * (heads * headWidth + 2 * groups * headWidth + width + 2 * feedForward + width);
     expect(trainableCount(problemOf(k, 'paca', config))).toBe(2 * perLayer);
   });
+});
+
+describe('the branches that the backward pass leaves out', () => {
+  const { steps } = llama(tinyLlama({ layers: 5, windows: Array(5).fill(null) }));
+  const dropped = (share: number, seed: number): ReadonlySet<unknown> =>
+    droppedBranches(steps, { kind: 'train', rng: rngFromSeed(seed), dropBackward: share });
+
+  it('are the share of all, rounded down, and others at each draw', () => {
+    for (const [share, count] of [
+      [0, 0],
+      [0.09, 0],
+      [0.5, 5],
+      [0.59, 5],
+      [1, 10],
+    ] as const) {
+      expect(dropped(share, 1).size).toBe(count);
+    }
+    expect(dropped(0.5, 1)).toEqual(dropped(0.5, 1));
+    expect(dropped(0.5, 1)).not.toEqual(dropped(0.5, 2));
+  });
+
+  it('are left out about equally often', () => {
+    const counts = steps
+      .filter(({ kind }) => kind === 'residual')
+      .map(
+        (branch) =>
+          Array.from({ length: 400 }, (_, seed) => dropped(0.3, seed)).filter((set) => set.has(branch)).length,
+      );
+    for (const count of counts) expect(Math.abs(count - 120)).toBeLessThan(40);
+  });
+
+  it('are none in evaluation', () => expect(droppedBranches(steps, evaluate).size).toBe(0));
 });

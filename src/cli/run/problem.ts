@@ -23,10 +23,17 @@ export const problemOf = <T extends Spec>(
   architecture: Architecture,
   model: Model<T>,
   { treatmentOf }: Adaptation,
-  s: ProblemSettings,
+  s: ProblemSettings & Pick<Problem<T, unknown>, 'dropBackward'>,
   loss: Loss<T, unknown>,
 ): Result<Problem<T, unknown>> =>
   pipe(
     s.decay > 0 ? decayTarget(k, s.decayTowards, sitesOf(architecture), treatmentOf, model.params) : E.right(null),
-    E.map((target) => ({ kernels: k, model, loss, optimizer: optimizerOf(k, s, target), seed: s.seed })),
+    E.map((target) => ({
+      kernels: k,
+      model,
+      loss,
+      optimizer: optimizerOf(k, s, target),
+      seed: s.seed,
+      dropBackward: s.dropBackward ?? 0,
+    })),
   );

@@ -35,6 +35,10 @@ const schema = v.strictObject({
   ),
   samples: key(fromZero, "Tests that are shown with the model's own answer. Default 3."),
   recompute: key(v.boolean(), 'Keep only what goes into each block, and compute it again. Default false.'),
+  dropBackward: key(
+    v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
+    'Share of the branches (attention, feed-forward) that each backward pass leaves out, drawn anew (DropBP). Default 0.',
+  ),
   method: key(v.picklist(['full', 'paca', 'lora']), 'Default paca.'),
   rank: key(count, 'Columns of each weight (paca), or the width of A and B (lora). Default 16.'),
   alpha: key(positive, 's = alpha/rank. Default rank.'),

@@ -23,6 +23,8 @@ export interface TextSettings extends ProblemSettings, SelectionSettings {
   /** Tests that are shown with the model's own answer, before and after. */
   readonly samples: number;
   readonly recompute: boolean;
+  /** Share of the branches that a backward pass leaves out. */
+  readonly dropBackward: number;
   readonly calibrationBatches: number;
   /** Rows of a micro-batch. */
   readonly batchSize: number;
@@ -87,6 +89,7 @@ export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings 
     choices: c.choices ?? null,
     samples: c.samples ?? 3,
     recompute: c.recompute ?? false,
+    dropBackward: c.dropBackward ?? 0,
     method,
     rank,
     alpha: c.alpha ?? rank,

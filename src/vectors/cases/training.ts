@@ -8,9 +8,10 @@ import type { Tree } from '../../core/tree.ts';
 import { crossEntropy } from '../../layers/losses.ts';
 import type { Treatment } from '../../methods/adapt.ts';
 import type { Site } from '../../methods/operation.ts';
-import { initialWeights } from '../../models/architecture.ts';
+import { type Architecture, droppedBranches, initialWeights, type Step } from '../../models/architecture.ts';
 import { mlp } from '../../models/mlp.ts';
 import { buildModel, type Model } from '../../models/model.ts';
+import { activation, site } from '../../models/steps.ts';
 import { adamw } from '../../optim/adamw.ts';
 import { clipByGlobalNorm } from '../../optim/clip.ts';
 import { cosine, warmUp } from '../../optim/schedule.ts';
@@ -18,14 +19,17 @@ import { momentum } from '../../optim/sgd.ts';
 import { chain, type Transform } from '../../optim/transform.ts';
 import { orThrow } from '../../spec/errors.ts';
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
-import { initialState, type MicroBatch, type Problem, trainableOf, trainStep } from '../../train/step.ts';
+import { initialState, type MicroBatch, microRng, type Problem, trainableOf, trainStep } from '../../train/step.ts';
 import { drawn, input, integers, type Json, named, type Tensors, type VectorCase } from '../case.ts';
 
 interface RunCase {
   readonly name: string;
   readonly note: string;
   readonly steps: number;
-  readonly dropout: number;
+  readonly architecture: Architecture;
+  /** The architecture in words. */
+  readonly described: Readonly<Record<string, Json>>;
+  readonly dropBackward?: number;
   readonly settings: Readonly<Record<string, Json>>;
   readonly treatment: (site: Site) => Treatment;
   readonly optimizer: <T extends Spec>(k: Kernels<T>) => Transform<T>;
@@ -43,23 +47,20 @@ const WEIGHT_SEED = 3;
 const SEED = 9;
 const WIDTHS = [11, 7, 5];
 
+/** Linear, tanh, dropout, linear. */
+const network = (dropout: number): Pick<RunCase, 'architecture' | 'described'> => ({
+  architecture: mlp({ widths: WIDTHS, activation: 'tanh', dropout }),
+  described: { widths: WIDTHS, activation: 'tanh', dropout },
+});
+
 const runCase = (c: RunCase): VectorCase => {
-  const architecture = mlp({ widths: WIDTHS, activation: 'tanh', dropout: c.dropout });
-  const weights = initialWeights(architecture, rngFromSeed(WEIGHT_SEED));
+  const weights = initialWeights(c.architecture, rngFromSeed(WEIGHT_SEED));
   return {
     id: `training/${c.name}`,
     note: c.note,
-    settings: {
-      ...c.settings,
-      steps: c.steps,
-      widths: WIDTHS,
-      activation: 'tanh',
-      dropout: c.dropout,
-      weightSeed: WEIGHT_SEED,
-      seed: SEED,
-    },
+    settings: { ...c.settings, steps: c.steps, ...c.described, weightSeed: WEIGHT_SEED, seed: SEED },
     inputs: { ...batchInputs, ...weights },
-    run: (k, inputs, host) => trained(k, orThrow(buildModel(k, architecture, host, c.treatment)), inputs, c),
+    run: (k, inputs, host) => trained(k, orThrow(buildModel(k, c.architecture, host, c.treatment)), inputs, c),
   };
 };
 
@@ -70,6 +71,7 @@ const trained = <T extends Spec>(k: Kernels<T>, model: Model<T>, inputs: Tensors
     loss: crossEntropy(k) as Problem<T, unknown>['loss'],
     optimizer: c.optimizer(k),
     seed: SEED,
+    ...(c.dropBackward !== undefined && { dropBackward: c.dropBackward }),
   };
   const batch = [0, 1].map((i): MicroBatch<T> => {
     const targets = input(inputs, `batch.${i}.targets`);
@@ -122,12 +124,46 @@ const clippedAdamw = <T extends Spec>(k: Kernels<T>): Transform<T> =>
     }),
   );
 
+const DROP_BACKWARD = 0.5;
+const DROP_STEPS = 2;
+
+/** Four branches x + tanh(linear(x)) between two linear maps. */
+const branched: Architecture = {
+  name: 'branched',
+  input: [11],
+  inputType: 'float',
+  steps: [
+    site('first', { kind: 'linear', config: { in: 11, out: 6 } }),
+    ...Array.from({ length: 4 }, (_, i): Step => {
+      const name = `branches.${i}`;
+      return {
+        kind: 'residual',
+        steps: [site(name, { kind: 'linear', config: { in: 6, out: 6 } }), activation('tanh', `${name}.tanh`)],
+      };
+    }),
+    site('last', { kind: 'linear', config: { in: 6, out: 5 } }),
+  ],
+  head: 'last',
+};
+
+/** The numbers of the branches that the backward pass leaves out, of each step and micro-batch. */
+const droppedNumbers = (): Json => {
+  const all = branched.steps.filter(({ kind }) => kind === 'residual');
+  return Array.from({ length: DROP_STEPS }, (_, step) =>
+    [0, 1].map((micro) => {
+      const rng = microRng(SEED, step, micro);
+      const dropped = droppedBranches(branched.steps, { kind: 'train', rng, dropBackward: DROP_BACKWARD });
+      return all.flatMap((branch, i) => (dropped.has(branch) ? [i] : []));
+    }),
+  );
+};
+
 export const trainingCases: readonly VectorCase[] = [
   runCase({
     name: 'mlp-paca',
     note: 'PaCA from δ = 0; a step sums two micro-batches over their 8 examples, clips, then AdamW.',
     steps: 6,
-    dropout: 0,
+    ...network(0),
     settings: pacaSettings,
     treatment: partial,
     optimizer: clippedAdamw,
@@ -136,7 +172,7 @@ export const trainingCases: readonly VectorCase[] = [
     name: 'mlp-paca-dropout',
     note: "The same with dropout after the tanh; its masks are drawn by this engine's random numbers.",
     steps: 4,
-    dropout: 0.2,
+    ...network(0.2),
     settings: pacaSettings,
     treatment: partial,
     optimizer: clippedAdamw,
@@ -145,7 +181,18 @@ export const trainingCases: readonly VectorCase[] = [
     name: 'mlp-full',
     note: 'Full fine-tuning with momentum and biases, the same network without dropout, the same batches.',
     steps: 10,
-    dropout: 0,
+    ...network(0),
+    settings: { method: 'full', optimizer: 'momentum', learningRate: 0.05, momentum: 0.9 },
+    treatment: () => ({ method: 'full' }),
+    optimizer: (k) => momentum(k, { learningRate: 0.05, momentum: 0.9 }),
+  }),
+  runCase({
+    name: 'drop-backward',
+    note: 'DropBP: all branches are computed forward; backward, those in `dropped` (by step and micro-batch) have dx = dy and no gradient.',
+    steps: DROP_STEPS,
+    architecture: branched,
+    described: { branches: 'x + tanh(linear(x))', dropBackward: DROP_BACKWARD, dropped: droppedNumbers() },
+    dropBackward: DROP_BACKWARD,
     settings: { method: 'full', optimizer: 'momentum', learningRate: 0.05, momentum: 0.9 },
     treatment: () => ({ method: 'full' }),
     optimizer: (k) => momentum(k, { learningRate: 0.05, momentum: 0.9 }),
