@@ -194,6 +194,7 @@ export {
   type Transform,
 } from './optim/transform.ts';
 export { checkIndices, checkRank } from './select/indices.ts';
+export { type Chosen, capturedShare, overlap, overlapByChance } from './select/overlap.ts';
 export {
   type ColumnStatistics,
   findSelector,

@@ -9,6 +9,7 @@ import { finetune } from './finetune.ts';
 import { plan } from './plan/command.ts';
 import { evalText } from './text/eval.ts';
 import { generateText } from './text/generate.ts';
+import { select } from './text/select.ts';
 import { vectors } from './vectors.ts';
 
 export const commands: Readonly<Record<string, Command>> = {
@@ -18,6 +19,7 @@ export const commands: Readonly<Record<string, Command>> = {
   generate: generateText,
   eval: evalText,
   compare,
+  select,
   plan,
   convert,
   merge,

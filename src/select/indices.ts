@@ -44,3 +44,10 @@ export const largest = (scores: Float64Array, r: number): Int32Array => {
   const order = Array.from(scores.keys()).sort((a, b) => score(b) - score(a) || a - b);
   return Int32Array.from(order.slice(0, r)).sort();
 };
+
+/** The r positions of the smallest scores, sorted; among equal scores the lower position wins. A NaN never wins. */
+export const smallest = (scores: Float64Array, r: number): Int32Array =>
+  largest(
+    scores.map((score) => -score),
+    r,
+  );

@@ -10,7 +10,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { permutation, type Rng } from '../core/rng.ts';
 import { fail, type Result } from '../spec/errors.ts';
-import { checkIndices, checkRank, largest } from './indices.ts';
+import { checkIndices, checkRank, largest, smallest } from './indices.ts';
 
 /** What can be known of the columns of a weight; each array has one number a column. */
 export interface ColumnStatistics {
@@ -52,12 +52,22 @@ const byLargest = (statistic: Statistic): Selector => ({
   select: ({ statistics, rank }) => largest(statistics[statistic] ?? new Float64Array(0), rank),
 });
 
-/** The selectors of the paper. */
+const bySmallest = (statistic: Statistic): Selector => ({
+  needs: [statistic],
+  select: ({ statistics, rank }) => smallest(statistics[statistic] ?? new Float64Array(0), rank),
+});
+
+/**
+ * The selectors of the paper, and two controls of its hypothesis, that what matters is to learn in a small subspace and
+ * not how it is chosen: the columns that weight norm and gradient put last.
+ */
 export const selectors: Selectors = {
   random,
   'weight-norm': byLargest('weightNorm'),
   gradient: byLargest('gradientNormOfSum'),
   'gradient-sum-of-norms': byLargest('gradientSumOfNorms'),
+  'weight-norm-smallest': bySmallest('weightNorm'),
+  'gradient-smallest': bySmallest('gradientNormOfSum'),
 };
 
 /**

@@ -10,29 +10,34 @@ import type { Kernels } from '../core/fused.ts';
 import { andThen } from '../core/layer.ts';
 import { rngFromSeed, splitRng } from '../core/rng.ts';
 import type { Tree } from '../core/tree.ts';
+import { widenHost } from '../io/widen-host.ts';
 import type { Affine } from '../layers/linear.ts';
 import type { Loss } from '../layers/losses.ts';
 import { columnView, type Site } from '../methods/operation.ts';
 import { type Architecture, evaluate, type Weights } from '../models/architecture.ts';
 import { buildModel, type Model } from '../models/model.ts';
-import { type ColumnStatistics, runSelector, type Selector } from '../select/selector.ts';
+import { type ColumnStatistics, runSelector, type Selector, type Statistic } from '../select/selector.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
 import { type HostBatch, toDevice } from './host-batch.ts';
 
-export interface SelectionPlan<T extends Spec, R> {
+/** What statistics are gathered from. */
+export interface StatisticsPlan<T extends Spec, R> {
   readonly kernels: Kernels<T>;
   readonly architecture: Architecture;
   readonly weights: Weights;
   /** The places to select columns of. */
   readonly sites: readonly Site[];
+  readonly loss: Loss<T, R>;
+  /** Calibration batches, for selectors that need gradients. */
+  readonly batches: readonly HostBatch[];
+}
+
+export interface SelectionPlan<T extends Spec, R> extends StatisticsPlan<T, R> {
   readonly selector: Selector;
   readonly rank: number;
   /** The selection's own seed, beside the data's and the training's. */
   readonly seed: number;
-  readonly loss: Loss<T, R>;
-  /** Calibration batches, for selectors that need gradients. */
-  readonly batches: readonly HostBatch[];
   /** Milliseconds, from any start. */
   readonly clock: () => number;
 }
@@ -51,7 +56,8 @@ export interface Selected {
   readonly cost: SelectionCost;
 }
 
-type Statistics = Readonly<Record<string, ColumnStatistics>>;
+/** By module path. */
+export type Statistics = Readonly<Record<string, ColumnStatistics>>;
 
 const weightAt = <T>(tree: Tree<T>, { path }: Site): T =>
   ((tree as unknown as Readonly<Record<string, Affine<T>>>)[path] as Affine<T>).weight;
@@ -68,7 +74,7 @@ const weightStatistics = async <T extends Spec, R>({
   kernels: k,
   weights,
   sites,
-}: SelectionPlan<T, R>): Promise<Statistics> => {
+}: StatisticsPlan<T, R>): Promise<Statistics> => {
   const at = async (site: Site): Promise<readonly [string, ColumnStatistics]> => {
     const weight = weights[`${site.path}.weight`] as HostTensor;
     const norms = k.scope(() => normsAt(k, k.fromHost(weight), site));
@@ -84,7 +90,7 @@ const weightStatistics = async <T extends Spec, R>({
 /** Σₜ ∂Wₜ and Σₜ ‖∂Wₜ[:, j]‖₂ at each place, in the order of the batches. */
 type Sums<T> = Readonly<Record<string, { readonly gradient: T; readonly norms: T }>>;
 
-const batchSums = <T extends Spec, R>(plan: SelectionPlan<T, R>, model: Model<T>, batch: HostBatch): Sums<T> => {
+const batchSums = <T extends Spec, R>(plan: StatisticsPlan<T, R>, model: Model<T>, batch: HostBatch): Sums<T> => {
   const { kernels: k, sites, loss } = plan;
   const whole = andThen(k, model.layer(evaluate), loss);
   const { inputs, targets, count } = toDevice(k, batch);
@@ -110,10 +116,29 @@ const addSums = <T extends Spec>(k: Kernels<T>, a: Sums<T>, b: Sums<T>): Sums<T>
     }),
   );
 
-const gradientStatistics = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Statistics>> => {
+/** The weights, those of the places in f32, in which gradients are. */
+const trainable = (weights: Weights, paths: ReadonlySet<string>): Result<Weights> =>
+  pipe(
+    Object.entries(weights),
+    E.traverseArray(([name, tensor]) =>
+      pipe(
+        paths.has(name.slice(0, name.lastIndexOf('.'))) ? widenHost(tensor, name) : E.right(tensor),
+        E.map((wide) => [name, wide] as const),
+      ),
+    ),
+    E.map(Object.fromEntries),
+  );
+
+const gradientStatistics = async <T extends Spec, R>(plan: StatisticsPlan<T, R>): Promise<Result<Statistics>> => {
   const { kernels: k, architecture, weights, sites, batches } = plan;
   if (batches.length === 0) return fail('ConfigError', 'at least one calibration batch', 'none', 'select');
-  const built = buildModel(k, architecture, weights, () => ({ method: 'full' }));
+  const paths = new Set(sites.map(({ path }) => path));
+  const built = pipe(
+    trainable(weights, paths),
+    E.chain((wide) =>
+      buildModel(k, architecture, wide, ({ path }) => ({ method: paths.has(path) ? 'full' : 'frozen' })),
+    ),
+  );
   if (E.isLeft(built)) return built;
   const model = built.right;
   let sums: Sums<T> = {};
@@ -139,8 +164,11 @@ const gradientStatistics = async <T extends Spec, R>(plan: SelectionPlan<T, R>):
   return E.right(Object.fromEntries(entries));
 };
 
-const statisticsFor = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Statistics>> => {
-  const { needs } = plan.selector;
+/** The statistics of the columns of every place. Errors: gradients asked for without calibration batches. */
+export const columnStatistics = async <T extends Spec, R>(
+  plan: StatisticsPlan<T, R>,
+  needs: readonly Statistic[],
+): Promise<Result<Statistics>> => {
   const ofWeights = needs.includes('weightNorm') ? await weightStatistics(plan) : {};
   const ofGradients = needs.some((need) => need !== 'weightNorm') ? await gradientStatistics(plan) : E.right({});
   return pipe(
@@ -170,7 +198,7 @@ export const selectColumns = async <T extends Spec, R>(plan: SelectionPlan<T, R>
   const start = clock();
   const before = k.memory().live;
   k.resetPeak();
-  const statistics = await statisticsFor(plan);
+  const statistics = await columnStatistics(plan, selector.needs);
   const cost = (): SelectionCost => ({
     ms: clock() - start,
     peakBytes: k.memory().peak - before,

@@ -165,7 +165,7 @@ describe('a selector of the user', () => {
 
   it('is not found under a name that nobody gave', () => {
     expect(refusal(findSelector(selectors, 'toString'))).toBe(
-      "ConfigError in select: expected one of random, weight-norm, gradient, gradient-sum-of-norms, got 'toString'",
+      "ConfigError in select: expected one of random, weight-norm, gradient, gradient-sum-of-norms, weight-norm-smallest, gradient-smallest, got 'toString'",
     );
   });
 });

@@ -4,10 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { type ReferenceTensor, referenceF32, referenceF64 } from '../../backends/reference/backend.ts';
 import { andThen } from '../../src/core/layer.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
+import { narrowHost } from '../../src/io/narrow-host.ts';
+import { widenHost } from '../../src/io/widen-host.ts';
 import { crossEntropy, type Loss } from '../../src/layers/losses.ts';
-import { initialWeights, sitesOf } from '../../src/models/architecture.ts';
+import { initialWeights, sitesOf, type Weights } from '../../src/models/architecture.ts';
 import { type ColumnStatistics, findSelector, type Selector, selectors } from '../../src/select/selector.ts';
 import { orThrow } from '../../src/spec/errors.ts';
+import type { HostTensorOf } from '../../src/spec/tensor.ts';
 import { toDevice } from '../../src/train/host-batch.ts';
 import { type SelectionPlan, selectColumns } from '../../src/train/select.ts';
 import { batchOf, clock, full, problemOf, tinyMlp } from './tiny.ts';
@@ -44,7 +47,27 @@ const top = (scores: readonly number[], rank: number): readonly number[] =>
     .slice(0, rank)
     .sort((a, b) => a - b);
 
+/** The weights in bf16, and the same numbers in f32. */
+const narrowed = (): readonly [narrow: Weights, wide: Weights] => {
+  const all = Object.entries(initialWeights(tinyMlp, rngFromSeed(11)));
+  const narrow = all.map(
+    ([name, tensor]) => [name, orThrow(narrowHost(tensor as HostTensorOf<'f32'>, 'bf16', name)).tensor] as const,
+  );
+  return [
+    Object.fromEntries(narrow),
+    Object.fromEntries(narrow.map(([name, tensor]) => [name, orThrow(widenHost(tensor, name))])),
+  ];
+};
+
 describe('selectColumns', () => {
+  it.each(Object.keys(selectors))(
+    '%s: of weights in 16 bits the same columns as of their numbers in f32',
+    async (name) => {
+      const [narrow, wide] = await Promise.all(narrowed().map((weights) => selectColumns(planOf(name, { weights }))));
+      expect(orThrow(narrow!).indices).toEqual(orThrow(wide!).indices);
+    },
+  );
+
   it.each(Object.keys(selectors))('%s: sorted, distinct, reproducible, and nothing stays in memory', async (name) => {
     const plan = planOf(name);
     const before = plan.kernels.memory().live;

@@ -79,6 +79,19 @@ const lora = (sites: readonly Site[], { rank, alpha, selectSeed }: SelectionSett
   });
 };
 
+/** The places that the settings name. Errors: a pattern that names none. */
+export const adaptedSites = (
+  architecture: Architecture,
+  s: Pick<SelectionSettings, 'targetModules' | 'excludeModules'>,
+): Result<readonly Site[]> => {
+  const all = sitesOf(architecture);
+  const names = all.map(({ path }) => path);
+  return pipe(
+    matchTargets(s, names, architecture.head),
+    E.map((paths) => all.filter(({ path }) => paths.includes(path))),
+  );
+};
+
 /** `batches`: calibration batches, for selectors that need gradients. */
 export const adaptation = async <T extends Spec>(
   { kernels, architecture, weights, clock }: Places<T>,
@@ -86,22 +99,14 @@ export const adaptation = async <T extends Spec>(
   loss: Loss<T, unknown>,
   batches: readonly HostBatch[],
 ): Promise<Result<Adaptation>> => {
-  const all = sitesOf(architecture);
-  if (s.method === 'full') return E.right(full(all));
+  if (s.method === 'full') return E.right(full(sitesOf(architecture)));
   const found = pipe(
     E.Do,
     E.bind('selector', () => findSelector(selectors, s.select)),
-    E.bind('paths', () =>
-      matchTargets(
-        s,
-        all.map(({ path }) => path),
-        architecture.head,
-      ),
-    ),
+    E.bind('sites', () => adaptedSites(architecture, s)),
   );
   if (E.isLeft(found)) return found;
-  const { selector, paths } = found.right;
-  const sites = all.filter(({ path }) => paths.includes(path));
+  const { selector, sites } = found.right;
   if (s.method === 'lora') return lora(sites, s);
   const { rank, selectSeed: seed } = s;
   const plan = { kernels, architecture, weights, sites, selector, rank, seed, loss, batches, clock };

@@ -101,9 +101,16 @@ const checkRules = (config: TextInput, where: string): Result<TextInput> => {
     : fail('ConfigError', `${broken[2]}, without which '${broken[0]}' has no effect`, String(config[broken[0]]), where);
 };
 
+/** A config whose keys are right one by one, whether or not each has an effect. */
+export const parseTextKeys = (input: unknown, where: string): Result<TextInput> =>
+  pipe(
+    parseWith(schema, textKeys, input, where),
+    E.map((config) => config as TextInput),
+  );
+
 /** From what a file and the flags say together. */
 export const parseText = (input: unknown, where: string): Result<TextInput> =>
   pipe(
-    parseWith(schema, textKeys, input, where),
-    E.chain((config) => checkRules(config as TextInput, where)),
+    parseTextKeys(input, where),
+    E.chain((config) => checkRules(config, where)),
   );
