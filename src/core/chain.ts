@@ -2,13 +2,14 @@
  * Layers over one flat record: parameters, gradients and residuals by name, in place of nested pairs. Layers that name
  * the same parameters share them, and their gradients add up in the order of the layers.
  *
- * Laws: `chain([a, b, c])` has the bits of `andThen(andThen(a, b), c)`; `both(f, g)` has those of `fork(f, g)`.
+ * Laws: `chain([a, b, c])` has the bits of `andThen(andThen(a, b), c)`, and less memory; `both(f, g)` has those of `fork(f, g)`.
  */
 import * as E from 'fp-ts/lib/Either.js';
+import { orThrow, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
-import { type AnyLayer, andThen, fork, type Layer } from './layer.ts';
+import { type AnyLayer, fork, type Layer } from './layer.ts';
 import type { Ops } from './ops.ts';
-import { type SlotTree, type Tree, zipTrees } from './tree.ts';
+import { hasLeaves, type SlotTree, type Tree, zipTrees } from './tree.ts';
 
 type Entries<T> = { readonly [name: string]: Tree<T> };
 
@@ -79,9 +80,69 @@ const overRecord = <T extends Spec, Y>(
   return layer as unknown as AnyLayer<T>;
 };
 
-/** Layers over one record, one after the other. */
-export const sequence = <T extends Spec>(o: Ops<T>, layers: readonly AnyLayer<T>[]): AnyLayer<T> =>
-  layers.reduce((before, next) => overRecord(o, andThen(o, before, next)), empty<T>());
+/**
+ * Layers over one record, one after the other: `andThen` of them all. Of what goes from layer to layer, forward or
+ * backward, only what the next one reads is alive.
+ */
+export const sequence = <T extends Spec>(o: Ops<T>, layers: readonly AnyLayer<T>[]): AnyLayer<T> => {
+  /** The first `count` layers. */
+  const forward = (p: Tree<T>, x: T, count: number): readonly [y: T, residual: Tree<T>] => {
+    const last = layers[count - 1];
+    if (last === undefined) return [x, {}];
+    return o.scope(() => {
+      const [y, r] = forward(p, x, count - 1);
+      const [z, s] = last.forward(p, y);
+      return [z, merged(r, s)];
+    });
+  };
+
+  type Gradients = readonly Tree<T>[];
+
+  /** The layers from this one on; the gradients in their order. */
+  const backward = (p: Tree<T>, r: Tree<T>, dy: T, from: number): readonly [Gradients, dx: T] => {
+    const first = layers[from];
+    if (first === undefined) return [[], dy];
+    return o.scope(() => {
+      const [later, between] = backward(p, r, dy, from + 1);
+      const [g, dx] = first.backward(p, r, between);
+      return [[g, ...later], dx];
+    });
+  };
+
+  /** The same, without the gradient of what the first of them with something to train reads. */
+  const gradient = (p: Tree<T>, r: Tree<T>, dy: T, from: number): Gradients => {
+    const first = layers[from];
+    if (first === undefined) return [];
+    const frozen = first.trainable(p);
+    if (!hasLeaves(frozen)) return [frozen, ...gradient(p, r, dy, from + 1)];
+    return o.scope(() => {
+      const [later, between] = backward(p, r, dy, from + 1);
+      return [first.gradient(p, r, between), ...later];
+    });
+  };
+
+  const inOrder = (gradients: Gradients): Tree<T> => gradients.reduce<Tree<T>>((sum, next) => summed(o, sum, next), {});
+
+  return {
+    forward: (p, x) => forward(p, x, layers.length),
+    backward: (p, r, dy) =>
+      o.scope(() => {
+        const [gradients, dx] = backward(p, r, dy, 0);
+        return [inOrder(gradients), dx];
+      }),
+    gradient: (p, r, dy) => o.scope(() => inOrder(gradient(p, r, dy, 0))),
+    trainable: (p) => layers.reduce<Tree<T>>((all, layer) => merged(all, layer.trainable(p)), {}),
+    output: (x) => layers.reduce<Result<SlotTree>>((y, layer) => E.chain(layer.output)(y), E.right(x)),
+    residual: (x) => {
+      let [y, kept]: readonly [SlotTree, SlotTree] = [x, {}];
+      for (const layer of layers) {
+        kept = merged(kept, layer.residual(y));
+        y = orThrow(layer.output(y));
+      }
+      return kept;
+    },
+  };
+};
 
 /** Named layers one after the other. */
 export const chain = <T extends Spec>(
@@ -96,13 +157,3 @@ export const chain = <T extends Spec>(
 /** One input, two outputs, over one record; the output is the pair. */
 export const both = <T extends Spec>(o: Ops<T>, f: AnyLayer<T>, g: AnyLayer<T>): AnyLayer<T> =>
   overRecord(o, fork(o, f, g));
-
-/** Does nothing: the unit of the sequence. */
-const empty = <T>(): AnyLayer<T> => ({
-  forward: (_, x) => [x, {}],
-  backward: (_, __, dy) => [{}, dy],
-  gradient: () => ({}),
-  trainable: () => ({}),
-  output: E.right,
-  residual: () => ({}),
-});
