@@ -65,8 +65,19 @@ export { type Share, type Split, splitSamples } from './data/split.ts';
 export { type Tokenizer, type TokenizerFiles, tokenizerFromFiles } from './data/tokenizer.ts';
 export { type AdapterFile, decodeAdapter, encodeAdapter, type ReadAdapter, readAdapter } from './io/adapter.ts';
 export type { AdapterSettings } from './io/adapter-config.ts';
-export { encodeLoraAdapter, type LoraAdapterFile, type LoraModule, loraScale } from './io/adapter-lora.ts';
+export {
+  type DoraAdapterFile,
+  type DoraModule,
+  encodeLoraAdapter,
+  type LoraAdapterFile,
+  type LoraModule,
+  type LowRankAdapterFile,
+  loraScale,
+  type MosloraAdapterFile,
+  type MosloraModule,
+} from './io/adapter-lora.ts';
 export { type AdapterModule, encodePacaAdapter, type PacaAdapterFile } from './io/adapter-paca.ts';
+export { treatmentAt } from './io/adapter-treatment.ts';
 export { type Checkpoint, openCheckpoint } from './io/checkpoint.ts';
 export { sha256Hex } from './io/digest.ts';
 export { parseLlamaConfig } from './io/llama-config.ts';
