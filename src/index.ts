@@ -75,8 +75,19 @@ export { type Share, type Split, splitSamples } from './data/split.ts';
 export { type Tokenizer, type TokenizerFiles, tokenizerFromFiles } from './data/tokenizer.ts';
 export { type AdapterFile, decodeAdapter, encodeAdapter, type ReadAdapter, readAdapter } from './io/adapter.ts';
 export type { AdapterSettings } from './io/adapter-config.ts';
-export { encodeLoraAdapter, type LoraAdapterFile, type LoraModule, loraScale } from './io/adapter-lora.ts';
+export {
+  type DoraAdapterFile,
+  type DoraModule,
+  encodeLoraAdapter,
+  type LoraAdapterFile,
+  type LoraModule,
+  type LowRankAdapterFile,
+  loraScale,
+  type MosloraAdapterFile,
+  type MosloraModule,
+} from './io/adapter-lora.ts';
 export { type AdapterModule, encodePacaAdapter, type PacaAdapterFile } from './io/adapter-paca.ts';
+export { treatmentAt } from './io/adapter-treatment.ts';
 export { type Checkpoint, openCheckpoint } from './io/checkpoint.ts';
 export { sha256Hex } from './io/digest.ts';
 export { parseLlamaConfig } from './io/llama-config.ts';
@@ -109,26 +120,28 @@ export {
 } from './layers/rms-norm.ts';
 export { type RopeTables, rope, ropeFrequencies, ropeTables } from './layers/rope.ts';
 export { type SwigluResidual, swiglu } from './layers/swiglu.ts';
-export {
-  adapt,
-  type HostAffine,
-  type LoraPlan,
-  methodNames,
-  type PacaPlan,
-  type Treatment,
-} from './methods/adapt.ts';
+export { adapt, methodNames, type PacaPlan, type Treatment } from './methods/adapt.ts';
+export type { DoraPlan, LoraPlan, LowRankTreatment, MosloraPlan } from './methods/adapt-low-rank.ts';
+export type { HostAffine } from './methods/base.ts';
 export { type DecayTowards, decayTarget } from './methods/decay.ts';
 export {
-  freshLora,
-  type LoraAdapter,
-  type LoraAdapterConfig,
-  type LoraGradient,
-  type LoraLayer,
-  type LoraParams,
-  type LoraResidual,
-  loraLinear,
-} from './methods/lora.ts';
+  type DoraAdapter,
+  type DoraLayer,
+  type DoraResidual,
+  doraLinear,
+  doraWeight,
+  rowNorms,
+} from './methods/dora.ts';
+export { freshLora, type LoraAdapter, loraLinear, loraWeight } from './methods/lora.ts';
+export type {
+  LowRankConfig,
+  LowRankGradient,
+  LowRankLayer,
+  LowRankParams,
+  LowRankResidual,
+} from './methods/low-rank.ts';
 export { type Merged, mergePaca, type SavedColumns, unmergePaca } from './methods/merge.ts';
+export { freshMoslora, type MosloraAdapter, mosloraLinear, mosloraWeight } from './methods/moslora.ts';
 export {
   type ColumnView,
   columnView,

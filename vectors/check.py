@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks golden vectors from outside: linear maps, PaCA, attention, RoPE, SwiGLU and AdamW in NumPy,
+"""Checks golden vectors from outside: linear maps, PaCA, LoRA, DoRA, MosLoRA, attention, RoPE, SwiGLU and AdamW in NumPy,
 as an implementer would write them.
 
 Every case is computed in f64, which must agree with `value`, and in f32 in NumPy's own order, which must lie within
@@ -65,6 +65,60 @@ def linear_case(case, t, dtype, matmul, add_up):
         if c["active"] and c["trains"]:
             out[f"gradient.adapters.{i}.delta"] = dtype(c["scale"]) * matmul(dy.T, x[:, adapters[i][0]])
     return out
+
+
+def low_rank_weight(method, weight, a, b, own, scale, matmul):
+    """W + s B A, with B (M A) of MosLoRA; DoRA then gives each row its length."""
+    merged = weight + scale * matmul(b, matmul(own, a) if method == "moslora" else a)
+    if method != "dora":
+        return merged
+    return (own / np.sqrt((merged * merged).sum(axis=1)))[:, None] * merged
+
+
+def low_rank_case(case, t, dtype, matmul, _):
+    """Each adapter as a step z -> c * (z + s * chain(x)), c = 1 but for DoRA; backwards through the same steps."""
+    method = case["id"].split("/")[0]
+    x, dy, weight = t["x"], t["dy"], t["parameter.weight"]
+    bias = t.get("parameter.bias", dtype(0))
+    steps, out = [], {}
+    z = matmul(x, weight.T)
+    for i, c in enumerate(case["settings"]["adapters"]):
+        own = {name: t.get(f"parameter.adapters.{i}.{name}") for name in ("a", "b", "mixer", "magnitude")}
+        if not c["active"]:
+            continue
+        h = matmul(x, own["a"].T)
+        mixed = h if method != "moslora" else matmul(h, own["mixer"].T)
+        u = z + dtype(c["scale"]) * matmul(mixed, own["b"].T)
+        direction = low_rank_weight("lora", weight, own["a"], own["b"], None, dtype(c["scale"]), matmul)
+        norm = np.sqrt((direction * direction).sum(axis=1))
+        factor = own["magnitude"] / norm if method == "dora" else np.ones_like(norm)
+        z = factor * u
+        steps.append((i, c, own, h, mixed, u, norm, factor))
+    out["y"] = z + bias
+    g, dx = dy, dtype(0)
+    for i, c, own, h, mixed, u, norm, factor in reversed(steps):
+        scale = dtype(c["scale"])
+        gradient = {"magnitude": (g * u).sum(axis=0) / norm}
+        g = factor * g
+        back = matmul(g, own["b"])
+        gradient["b"] = scale * matmul(g.T, mixed)
+        if method == "moslora":
+            gradient["mixer"] = scale * matmul(back.T, h)
+            back = matmul(back, own["mixer"])
+        gradient["a"] = scale * matmul(back.T, x)
+        dx = dx + scale * matmul(back, own["a"])
+        trained = [name for name in own if own[name] is not None and not (name == "a" and c["freezeA"])]
+        if c["trains"]:
+            out.update({f"gradient.adapters.{i}.{name}": gradient[name] for name in trained})
+    out["dx"] = matmul(g, weight) + dx
+    return out
+
+
+def low_rank_merge_case(case, t, dtype, matmul, _):
+    own = t.get("magnitude", t.get("mixer"))
+    scale = dtype(case["settings"]["scale"])
+    method = case["id"].split("/")[0]
+    return {"merged": low_rank_weight(method, t["weight"], t["a"], t["b"], own, scale, matmul)}
 
 
 def merge_case(case, t, dtype, *_):
@@ -150,6 +204,8 @@ def formula_of(case_id):
         return merge_case
     if case_id.startswith(("layers/linear", "paca/linear")):
         return linear_case
+    if case_id.startswith(("lora/", "dora/", "moslora/")):
+        return low_rank_merge_case if case_id.endswith("/merge") else low_rank_case
     others = {
         "layers/attention": attention_case,
         "layers/rope": rope_case,

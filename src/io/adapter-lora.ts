@@ -1,15 +1,20 @@
 /**
- * A LoRA adapter of linear maps as Hugging Face PEFT stores it: of each module `lora_A.weight` `[r, in]` and
- * `lora_B.weight` `[out, r]`. Ranks and alphas may differ by module (`rank_pattern`, `alpha_pattern`).
+ * Adapters of linear maps by LoRA, DoRA and MosLoRA, as Hugging Face PEFT stores its own: of each module `lora_A.weight`
+ * `[r, in]` and `lora_B.weight` `[out, r]`. Ranks and alphas may differ by module (`rank_pattern`, `alpha_pattern`).
+ *
+ * DoRA is PEFT's LoRA with `use_dora`, and `lora_magnitude_vector` `[out]`. PEFT has no MosLoRA: its `peft_type` is MOSLORA
+ * here, so that PEFT refuses it rather than loads a part of it, its keys are those of LoRA, and the mixer of each module is
+ * `lora_mixer.weight` `[r, r]`.
  *
  * Law: reading gives each module its own rank (that of its A) and alpha; writing makes patterns of those that differ
  * from the adapter's.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import { fail, type PacaError, type Result } from '../spec/errors.ts';
+import { type Patterns, patternsOf, valueAt } from '../methods/patterns.ts';
+import { fail, type Result } from '../spec/errors.ts';
 import { checkObject, excerpt, type JsonObject } from '../spec/strict-json.ts';
-import type { HostTensor, HostTensorOf } from '../spec/tensor.ts';
+import { type HostTensor, type HostTensorOf, type Shape, sameShape } from '../spec/tensor.ts';
 import {
   type AdapterSettings,
   CONFIG,
@@ -35,27 +40,63 @@ export interface LoraModule {
   readonly alpha: number;
 }
 
+export interface DoraModule extends LoraModule {
+  /** m `[out]` */
+  readonly magnitude: HostTensorOf<'f32'>;
+}
+
+export interface MosloraModule extends LoraModule {
+  /** M `[r, r]` */
+  readonly mixer: HostTensorOf<'f32'>;
+}
+
 /** `rank` and `alpha` are those of modules without their own. */
-export interface LoraAdapterFile extends AdapterSettings {
-  readonly method: 'lora';
+interface LowRankFile<Method extends string, Module> extends AdapterSettings {
+  readonly method: Method;
   /** Whether s is α/√r (rsLoRA) and not α/r. */
   readonly rankStabilized: boolean;
   /** By their paths. */
-  readonly modules: Readonly<Record<string, LoraModule>>;
+  readonly modules: Readonly<Record<string, Module>>;
 }
 
-/** s, by which B A is multiplied in this module. */
-export const loraScale = ({ rankStabilized }: Pick<LoraAdapterFile, 'rankStabilized'>, module: LoraModule): number => {
+export type LoraAdapterFile = LowRankFile<'lora', LoraModule>;
+export type DoraAdapterFile = LowRankFile<'dora', DoraModule>;
+export type MosloraAdapterFile = LowRankFile<'moslora', MosloraModule>;
+export type LowRankAdapterFile = LoraAdapterFile | DoraAdapterFile | MosloraAdapterFile;
+
+/** s, by which the product of a module's matrices is multiplied. */
+export const loraScale = (
+  { rankStabilized }: Pick<LowRankAdapterFile, 'rankStabilized'>,
+  module: LoraModule,
+): number => {
   const rank = module.a.shape[0]!;
   return module.alpha / (rankStabilized ? Math.sqrt(rank) : rank);
 };
 
-type Part = 'lora_A.weight' | 'lora_B.weight';
-const parts: readonly Part[] = ['lora_A.weight', 'lora_B.weight'];
+type Part = 'lora_A.weight' | 'lora_B.weight' | 'lora_magnitude_vector' | 'lora_mixer.weight';
+type Name = 'a' | 'b' | 'magnitude' | 'mixer';
+
+/** The parts of a module of each method, by their names here. */
+const partsFor: Readonly<Record<LowRankAdapterFile['method'], readonly (readonly [Name, Part])[]>> = {
+  lora: [
+    ['a', 'lora_A.weight'],
+    ['b', 'lora_B.weight'],
+  ],
+  dora: [
+    ['a', 'lora_A.weight'],
+    ['b', 'lora_B.weight'],
+    ['magnitude', 'lora_magnitude_vector'],
+  ],
+  moslora: [
+    ['a', 'lora_A.weight'],
+    ['b', 'lora_B.weight'],
+    ['mixer', 'lora_mixer.weight'],
+  ],
+};
 
 export const loraKeys: Keys = {
   alpha: 'lora_alpha',
-  own: ['rank_pattern', 'alpha_pattern', 'use_rslora', 'init_lora_weights'],
+  own: ['rank_pattern', 'alpha_pattern', 'use_rslora', 'use_dora', 'init_lora_weights'],
   idle: [
     'corda_config',
     'eva_config',
@@ -81,7 +122,6 @@ export const loraKeys: Keys = {
     'target_parameters',
     'trainable_token_indices',
     'use_bdlora',
-    'use_dora',
     'use_qalora',
     'velora_config',
   ],
@@ -92,65 +132,57 @@ const beginnings: readonly unknown[] = [undefined, null, true, false, 'gaussian'
 
 // Reading
 
-type Patterns = readonly (readonly [matches: RegExp, value: number])[];
-
-/** A key is a regular expression of the path, or of its end behind a dot. */
-const patternOf = (key: string, where: string): Result<RegExp> =>
-  pipe(
-    E.tryCatch(() => new RegExp(`^(?:.*\\.)?(?:${key})$`, 'u'), String),
-    E.mapLeft(
-      (why): PacaError => ({
-        tag: 'ConfigError',
-        expected: 'a regular expression',
-        came: `${excerpt(key)} (${excerpt(why)})`,
-        where,
-      }),
-    ),
-  );
-
-const patternsOf = (
+const readPatterns = (
   config: JsonObject,
   key: string,
   is: (value: unknown) => value is number,
   expected: string,
-  where: string,
+  at: string,
 ): Result<Patterns> => {
-  const entryOf = ([pattern, value]: readonly [string, unknown]): Result<Patterns[number]> =>
-    is(value)
-      ? pipe(
-          patternOf(pattern, where),
-          E.map((matches) => [matches, value] as const),
-        )
-      : fail('ConfigError', expected, excerpt(value), `${where}, ${excerpt(pattern)}`);
+  const where = `${at}, ${key}`;
   return pipe(
     checkObject(config[key] ?? {}, 'an object', where),
-    E.chain((map) => E.traverseArray(entryOf)(Object.entries(map))),
+    E.chain((map) => {
+      const wrong = Object.entries(map).find(([, value]) => !is(value));
+      return wrong === undefined
+        ? patternsOf(map as Readonly<Record<string, number>>, where)
+        : fail('ConfigError', expected, excerpt(wrong[1]), `${where}, ${excerpt(wrong[0])}`);
+    }),
   );
 };
-
-/** The first pattern that matches wins, as in PEFT. */
-const valueAt = (patterns: Patterns, path: string, otherwise: number): number =>
-  patterns.find(([matches]) => matches.test(path))?.[1] ?? otherwise;
 
 interface Scaling {
   readonly rankOf: (path: string) => number;
   readonly alphaOf: (path: string) => number;
 }
 
+/** What a part must look like, in a module of rank r. */
+const shapeOf = (name: Name, rank: number): readonly [fits: (shape: Shape) => boolean, expected: string] => {
+  switch (name) {
+    case 'a':
+      return [(shape) => shape.length === 2 && shape[0] === rank, `[${rank}, in]`];
+    case 'b':
+      return [(shape) => shape.length === 2 && shape[1] === rank, `[out, ${rank}]`];
+    case 'mixer':
+      return [(shape) => sameShape(shape, [rank, rank]), `[${rank}, ${rank}]`];
+    case 'magnitude':
+      return [(shape) => shape.length === 1, '[out]'];
+  }
+};
+
 const readModule =
-  ({ rankOf, alphaOf }: Scaling, where: string) =>
-  (path: string, module: Parts<Part>): Result<LoraModule> => {
-    const rank = rankOf(path);
-    const at = (part: Part): string => `${where}, ${path}.${part}`;
-    const isA = (shape: readonly number[]): boolean => shape.length === 2 && shape[0] === rank;
-    const isB = (shape: readonly number[]): boolean => shape.length === 2 && shape[1] === rank;
-    return pipe(
-      floatsOf(module['lora_A.weight'], isA, `[${rank}, in]`, at('lora_A.weight')),
-      E.bindTo('a'),
-      E.bind('b', () => floatsOf(module['lora_B.weight'], isB, `[out, ${rank}]`, at('lora_B.weight'))),
-      E.map(({ a, b }) => ({ a, b, alpha: alphaOf(path) })),
+  (parts: readonly (readonly [Name, Part])[], { rankOf, alphaOf }: Scaling, where: string) =>
+  (path: string, module: Parts<Part>): Result<LoraModule> =>
+    pipe(
+      parts,
+      E.traverseArray(([name, part]) =>
+        pipe(
+          floatsOf(module[part], ...shapeOf(name, rankOf(path)), `${where}, ${path}.${part}`),
+          E.map((tensor) => [name, tensor] as const),
+        ),
+      ),
+      E.map((tensors) => ({ ...Object.fromEntries(tensors), alpha: alphaOf(path) }) as unknown as LoraModule),
     );
-  };
 
 const checkBeginning = (config: JsonObject, where: string): Result<void> =>
   beginnings.includes(config.init_lora_weights)
@@ -162,32 +194,44 @@ const checkBeginning = (config: JsonObject, where: string): Result<void> =>
         `${where}, init_lora_weights`,
       );
 
+const methodOf = (config: JsonObject, where: string): Result<LowRankAdapterFile['method']> =>
+  config.peft_type === 'MOSLORA'
+    ? E.right('moslora')
+    : pipe(
+        optional(config, 'use_dora', isBoolean, 'true or false', where),
+        E.map((isDora) => (isDora === true ? 'dora' : 'lora')),
+      );
+
+/** An adapter whose `peft_type` is LORA or MOSLORA. */
 export const readLora = (
   config: JsonObject,
   tensors: Readonly<Record<string, HostTensor>>,
   where: string,
-): Result<LoraAdapterFile> => {
+): Result<LowRankAdapterFile> => {
   const at = `${where}/${CONFIG}`;
   return pipe(
     checkBeginning(config, at),
+    E.bind('method', () => methodOf(config, at)),
     E.bind('settings', () => readSettings(config, loraKeys, at)),
     E.bind('stabilized', () => optional(config, 'use_rslora', isBoolean, 'true or false', at)),
-    E.bind('ranks', () =>
-      patternsOf(config, 'rank_pattern', isRank, 'a whole number from 1 on', `${at}, rank_pattern`),
+    E.bind('ranks', () => readPatterns(config, 'rank_pattern', isRank, 'a whole number from 1 on', at)),
+    E.bind('alphas', () => readPatterns(config, 'alpha_pattern', isNumber, 'a number', at)),
+    E.bind('found', ({ method }) =>
+      partsOf(
+        tensors,
+        partsFor[method].map(([, part]) => part),
+        `${where}/${TENSORS}`,
+      ),
     ),
-    E.bind('alphas', () => patternsOf(config, 'alpha_pattern', isNumber, 'a number', `${at}, alpha_pattern`)),
-    E.bind('found', () => partsOf(tensors, parts, `${where}/${TENSORS}`)),
-    E.bind('modules', ({ settings, ranks, alphas, found }) => {
+    E.bind('modules', ({ method, settings, ranks, alphas, found }) => {
       const rankOf = (path: string): number => valueAt(ranks, path, settings.rank);
       const alphaOf = (path: string): number => valueAt(alphas, path, settings.alpha);
-      return traverseModules(found, readModule({ rankOf, alphaOf }, `${where}/${TENSORS}`));
+      return traverseModules(found, readModule(partsFor[method], { rankOf, alphaOf }, `${where}/${TENSORS}`));
     }),
-    E.map(({ settings, stabilized, modules }) => ({
-      method: 'lora',
-      ...settings,
-      rankStabilized: stabilized ?? false,
-      modules,
-    })),
+    E.map(
+      ({ method, settings, stabilized, modules }) =>
+        ({ method, ...settings, rankStabilized: stabilized ?? false, modules }) as LowRankAdapterFile,
+    ),
   );
 };
 
@@ -198,21 +242,23 @@ const exactly = (path: string): string => `^${path.replace(/[\\^$.*+?()[\]{}|]/g
 
 /** The values that differ from the adapter's own, by the expression of their module. */
 const patternFrom = (
-  { modules }: LoraAdapterFile,
+  { modules }: LowRankAdapterFile,
   ownOf: (module: LoraModule) => number,
   common: number,
 ): Readonly<Record<string, number>> =>
   bareRecord(
-    Object.entries(modules)
+    Object.entries<LoraModule>(modules)
       .map(([path, module]) => [exactly(path), ownOf(module)] as const)
       .filter(([, value]) => value !== common),
   );
 
 /** The two files of an adapter, with the keys of PEFT 0.21. */
-export const encodeLoraAdapter = (adapter: LoraAdapterFile): Files => {
-  const modules = Object.entries(adapter.modules).map(([path, { a, b }]): [string, Parts<Part>] => [
+export const encodeLoraAdapter = (adapter: LowRankAdapterFile): Files => {
+  const modules = Object.entries<object>(adapter.modules).map(([path, module]): [string, Parts<string>] => [
     path,
-    { 'lora_A.weight': a, 'lora_B.weight': b },
+    Object.fromEntries(
+      partsFor[adapter.method].map(([name, part]) => [part, (module as Readonly<Record<Name, HostTensor>>)[name]]),
+    ),
   ]);
   const config = encodeConfig(adapter, loraKeys, {
     alora_invocation_tokens: null,
@@ -234,14 +280,14 @@ export const encodeLoraAdapter = (adapter: LoraAdapterFile): Files => {
     megatron_core: 'megatron.core',
     modules_to_save: null,
     monteclora_config: null,
-    peft_type: 'LORA',
+    peft_type: adapter.method === 'moslora' ? 'MOSLORA' : 'LORA',
     peft_version: '0.21.2',
     qalora_group_size: 16,
     rank_pattern: patternFrom(adapter, ({ a }) => a.shape[0]!, adapter.rank),
     target_parameters: null,
     trainable_token_indices: null,
     use_bdlora: null,
-    use_dora: false,
+    use_dora: adapter.method === 'dora',
     use_qalora: false,
     use_rslora: adapter.rankStabilized,
     velora_config: null,

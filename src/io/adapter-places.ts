@@ -7,7 +7,7 @@ import { checkIndices } from '../select/indices.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { type HostTensor, type Shape, sameShape, showSpec } from '../spec/tensor.ts';
 import type { AdapterFile } from './adapter.ts';
-import type { LoraModule } from './adapter-lora.ts';
+import type { DoraModule, LoraModule, MosloraModule } from './adapter-lora.ts';
 import type { AdapterModule } from './adapter-paca.ts';
 
 /** The linear maps of a model, by their paths. */
@@ -43,24 +43,35 @@ const checkPacaModule = (
     E.map(() => undefined),
   );
 
-/** A `[r, in]` and B `[out, r]`. */
-const checkLoraModule = ({ a, b }: LoraModule, map: LinearConfig, path: string): Result<void> => {
+type LowRankModule = LoraModule & Partial<DoraModule> & Partial<MosloraModule>;
+
+/** A `[r, in]` and B `[out, r]`, DoRA's m `[out]`, MosLoRA's M `[r, r]`. */
+const checkLowRankModule = (
+  { a, b, magnitude, mixer }: LowRankModule,
+  map: LinearConfig,
+  path: string,
+): Result<void> => {
   const rank = a.shape[0]!;
   return pipe(
     checkShape(a, [rank, map.in], `${path}.lora_A.weight`),
     E.chain(() => checkShape(b, [map.out, rank], `${path}.lora_B.weight`)),
+    E.chain(() => (magnitude ? checkShape(magnitude, [map.out], `${path}.lora_magnitude_vector`) : E.right(undefined))),
+    E.chain(() => (mixer ? checkShape(mixer, [rank, rank], `${path}.lora_mixer.weight`) : E.right(undefined))),
   );
 };
 
 /** Every module of the adapter is a linear map of the model, and its tensors fit. */
 export const checkAdapter = (adapter: AdapterFile, maps: LinearMaps): Result<AdapterFile> => {
-  const check = ([path, module]: readonly [string, AdapterModule | LoraModule]): Result<void> =>
+  type Module = AdapterModule | LowRankModule;
+  const check = ([path, module]: readonly [string, Module]): Result<void> =>
     pipe(
       mapOf(maps, path),
-      E.chain((map) => ('indices' in module ? checkPacaModule(module, map, path) : checkLoraModule(module, map, path))),
+      E.chain((map) =>
+        'indices' in module ? checkPacaModule(module, map, path) : checkLowRankModule(module, map, path),
+      ),
     );
   return pipe(
-    Object.entries<AdapterModule | LoraModule>(adapter.modules),
+    Object.entries<Module>(adapter.modules),
     E.traverseArray(check),
     E.map(() => adapter),
   );

@@ -1,6 +1,6 @@
 /**
- * Adapters in the interchange of Hugging Face PEFT: `adapter_config.json` and `adapter_model.safetensors`, of PaCA and
- * of LoRA.
+ * Adapters in the interchange of Hugging Face PEFT: `adapter_config.json` and `adapter_model.safetensors`, of PaCA, of
+ * LoRA and DoRA, and of MosLoRA in a layout of our own.
  *
  * Law: `decodeAdapter(encodeAdapter(a))` is `a`.
  */
@@ -9,14 +9,14 @@ import { pipe } from 'fp-ts/lib/function.js';
 import { fail, type Result } from '../spec/errors.ts';
 import { excerpt, type JsonObject, readJsonObject } from '../spec/strict-json.ts';
 import { CONFIG, checkTargets, unknownKeys } from './adapter-config.ts';
-import { encodeLoraAdapter, type LoraAdapterFile, loraKeys, readLora } from './adapter-lora.ts';
+import { encodeLoraAdapter, type LowRankAdapterFile, loraKeys, readLora } from './adapter-lora.ts';
 import { encodePacaAdapter, type PacaAdapterFile, pacaKeys, readPaca } from './adapter-paca.ts';
 import { TENSORS } from './adapter-tensors.ts';
 import { decodeSafetensors } from './safetensors.ts';
 import { readAll, type Source } from './source.ts';
 import type { Files } from './store.ts';
 
-export type AdapterFile = PacaAdapterFile | LoraAdapterFile;
+export type AdapterFile = PacaAdapterFile | LowRankAdapterFile;
 
 export interface ReadAdapter {
   readonly adapter: AdapterFile;
@@ -29,12 +29,13 @@ const PICKLE = 'adapter_model.bin';
 const kinds = {
   PACA: { keys: pacaKeys, read: readPaca },
   LORA: { keys: loraKeys, read: readLora },
+  MOSLORA: { keys: loraKeys, read: readLora },
 } as const;
 
 const kindOf = ({ peft_type: type }: JsonObject, where: string): Result<(typeof kinds)[keyof typeof kinds]> =>
-  type === 'PACA' || type === 'LORA'
+  type === 'PACA' || type === 'LORA' || type === 'MOSLORA'
     ? E.right(kinds[type])
-    : fail('ConfigError', 'PACA or LORA', excerpt(type), `${where}, peft_type`);
+    : fail('ConfigError', 'PACA, LORA or MOSLORA', excerpt(type), `${where}, peft_type`);
 
 const required = (files: Files, name: string, where: string): Result<Uint8Array> => {
   const bytes = files.get(name);

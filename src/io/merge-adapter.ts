@@ -2,7 +2,8 @@
  * An adapter merged into a checkpoint, tensor by tensor: what is in memory is one tensor with its copies.
  *
  *   PaCA   W̃ = fl(widen(W) + fl(s·δ)) at the selected columns, the rounding that the forward pass declares
- *   LoRA   W̃ = fl(widen(W) + fl(s·B A)), the product in the backend's declared order
+ *   LoRA   W̃ = fl(widen(W) + fl(s·B A)), the product in the backend's declared order; MosLoRA with M A in place of A
+ *   DoRA   fl(c ⊙ W̃) of LoRA's, c = fl(m/‖W̃‖) row by row
  *
  * and then each number rounded once to the storage type.
  *
@@ -11,8 +12,10 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { pacaWeight } from '../core/derived/paca-linear.ts';
-import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
+import { doraWeight } from '../methods/dora.ts';
+import { loraWeight } from '../methods/lora.ts';
+import { mosloraWeight } from '../methods/moslora.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { type HostTensor, type HostTensorOf, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import type { AdapterFile } from './adapter.ts';
@@ -64,21 +67,40 @@ export const checkMerge = (checkpoint: Checkpoint, adapter: AdapterFile, maps: L
     E.chain(() => checkWeights(checkpoint, adapter, maps)),
   );
 
+/** A module's matrices on the backend. */
+const onDevice = <T extends Spec, N extends string>(
+  k: Kernels<T>,
+  module: Readonly<Record<N, HostTensor>>,
+  names: readonly N[],
+): Readonly<Record<N, T>> => Object.fromEntries(names.map((name) => [name, k.fromHost(module[name])])) as Record<N, T>;
+
 /** W̃ on the backend. */
 const mergedWeight = <T extends Spec>(k: Kernels<T>, adapter: AdapterFile, path: string, weight: HostTensor): T =>
   k.scope(() => {
-    if (adapter.method === 'paca') {
-      const { indices, delta } = adapter.modules[path]!;
-      const connections = {
-        indices: k.fromHost({ dtype: 'i32', shape: [indices.length], data: indices }),
-        delta: k.fromHost(delta),
-        scale: adapter.alpha / adapter.rank,
-      };
-      return pacaWeight(k, k.fromHost(weight), [connections], 1);
+    const base = k.fromHost(weight);
+    switch (adapter.method) {
+      case 'paca': {
+        const { indices, delta } = adapter.modules[path]!;
+        const connections = {
+          indices: k.fromHost({ dtype: 'i32', shape: [indices.length], data: indices }),
+          delta: k.fromHost(delta),
+          scale: adapter.alpha / adapter.rank,
+        };
+        return pacaWeight(k, base, [connections], 1);
+      }
+      case 'lora': {
+        const module = adapter.modules[path]!;
+        return loraWeight(k, base, onDevice(k, module, ['a', 'b']), loraScale(adapter, module));
+      }
+      case 'dora': {
+        const module = adapter.modules[path]!;
+        return doraWeight(k, base, onDevice(k, module, ['a', 'b', 'magnitude']), loraScale(adapter, module));
+      }
+      case 'moslora': {
+        const module = adapter.modules[path]!;
+        return mosloraWeight(k, base, onDevice(k, module, ['a', 'mixer', 'b']), loraScale(adapter, module));
+      }
     }
-    const module = adapter.modules[path]!;
-    const product = k.matmul(k.fromHost(module.b), k.fromHost(module.a), 'nn');
-    return k.add(widen(k, k.fromHost(weight)), k.mul(product, loraScale(adapter, module)));
   });
 
 const mergedOnHost = async <T extends Spec>(

@@ -10,6 +10,7 @@ import { specKernels as k } from '../core/spec-ops.ts';
 import { leaves, type SlotTree } from '../core/tree.ts';
 import { crossEntropy, type Loss } from '../layers/losses.ts';
 import type { Treatment } from '../methods/adapt.ts';
+import type { LowRankTreatment } from '../methods/adapt-low-rank.ts';
 import type { Site } from '../methods/operation.ts';
 import { matchTargets, type Targets } from '../methods/targets.ts';
 import {
@@ -32,7 +33,7 @@ import { bytesOf, type HostTensor, type Shape, type Spec } from '../spec/tensor.
 import { type Account, account, residualBytes, residualOf } from './account.ts';
 import type { Problem } from './step.ts';
 
-export type PlannedMethod = 'full' | 'paca' | 'lora';
+export type PlannedMethod = 'full' | 'paca' | LowRankTreatment['method'];
 
 export interface PlanSettings extends Targets {
   readonly config: LlamaConfig;
@@ -77,14 +78,16 @@ const treatmentsOf = (
 ): Result<(site: Site) => Treatment> => {
   if (method === 'full') return E.right(() => ({ method }));
   const paths = sitesOf(architecture).map(({ path }) => path);
+  const { rank } = s;
   const adapted = ({ operation: { config } }: Site): Treatment => {
-    const { rank } = s;
-    return method === 'paca'
-      ? { method, adapters: [{ indices: Int32Array.from({ length: rank }, (_, i) => i), alpha: rank }] }
-      : {
-          method,
-          adapters: [{ a: hollow('f32', [rank, config.in]), b: hollow('f32', [config.out, rank]), scale: 1 }],
-        };
+    if (method === 'paca') {
+      return { method, adapters: [{ indices: Int32Array.from({ length: rank }, (_, i) => i), alpha: rank }] };
+    }
+    const common = { a: hollow('f32', [rank, config.in]), b: hollow('f32', [config.out, rank]), scale: 1 };
+    if (method === 'lora') return { method, adapters: [common] };
+    return method === 'dora'
+      ? { method, adapters: [{ ...common, magnitude: hollow('f32', [config.out]) }] }
+      : { method, adapters: [{ ...common, mixer: hollow('f32', [rank, rank]) }] };
   };
   return pipe(
     matchTargets(s, paths, architecture.head),

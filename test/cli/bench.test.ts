@@ -24,7 +24,7 @@ const stepSchema = v.object({
   backend: v.string(),
   threads: positive,
   model: v.picklist(['mlp', 'llama']),
-  method: v.picklist(['full', 'paca', 'lora']),
+  method: v.picklist(['full', 'paca', 'lora', 'dora', 'moslora']),
   rank: v.nullable(positive),
   msPerStep: positive,
   tokensPerSecond: positive,
@@ -92,6 +92,11 @@ describe('paca bench step', () => {
     expect(full.residualBytes).toBe(kept(8, 32));
     expect(paca.residualBytes).toBe(kept(2, 2));
     expect(lora.residualBytes).toBe(kept(8 + 2, 32 + 2));
+    const moslora = await reportOf(stepSchema, ...tiny, '--method', 'moslora', '--rank', '2');
+    expect(moslora).toMatchObject({ trainable: lora.trainable + 2 * 4, residualBytes: kept(8 + 4, 32 + 4) });
+    const dora = await reportOf(stepSchema, ...tiny, '--method', 'dora', '--rank', '2');
+    expect(dora).toMatchObject({ trainable: lora.trainable + 32 + 8 });
+    expect(dora.residualBytes).toBe(kept(8 + 2 + 32, 32 + 2 + 8) + 4 * (32 + 8));
   });
 
   it('says in words what it measured', async () => {
@@ -132,12 +137,12 @@ describe('paca bench refuses', () => {
     [['gemm', 'step'], 'one measurement'],
     [['gemm', '--rank', '3'], "got 'rank'"],
     [['gemm', '--sizes', '[3x3]'], 'expected MxNxK, as in 256x1408x512, got "3x3"'],
-    [['step', '--rank', '3'], "--method paca or lora, without which 'rank' has no effect"],
+    [['step', '--rank', '3'], "--method paca, lora, dora or moslora, without which 'rank' has no effect"],
     [['step', '--method', 'paca', '--rank', '9', '--width', '8'], 'a rank of at most 8, got 9'],
     [['step', '--model', 'llama', '--width', '8'], "--model mlp, without which 'width' has no effect, got 8"],
     [['step', '--model', 'llama', '--batch-size', '8'], "--model mlp, without which 'batchSize' has no effect, got 8"],
     [['step', '--model', 'llama', '--method', 'paca', '--rank', '257'], 'a rank of at most 256, got 257'],
-    [['step', '--method', 'dora'], '"full" | "paca" | "lora"'],
+    [['step', '--method', 'ia3'], '"full" | "paca" | "lora" | "dora" | "moslora"'],
     [['step', '--model', 'gpt'], '"mlp" | "llama"'],
     [['step', '--steps', '0'], 'steps'],
     [['step', '--sizes', '[8x8x8]'], "got 'sizes'"],

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { referenceF32 } from '../../backends/reference/backend.ts';
 import type { AdapterFile } from '../../src/io/adapter.ts';
-import { loraScale } from '../../src/io/adapter-lora.ts';
+import { treatmentAt } from '../../src/io/adapter-treatment.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/io/checkpoint.ts';
 import { loadModel } from '../../src/io/load-model.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
@@ -20,7 +20,9 @@ import { call, temporaryFolder } from './program.ts';
 import {
   companions,
   configFile,
+  doraAdapter,
   loraAdapter,
+  mosloraAdapter,
   pacaAdapter,
   tinyArchitecture,
   tinyWeights,
@@ -33,6 +35,8 @@ const base = writeBase(join(folder, 'base'));
 const half = writeBase(join(folder, 'half'), 'bf16');
 const paca = writeAdapter(join(folder, 'paca'));
 const lora = writeAdapter(join(folder, 'lora'), loraAdapter);
+const dora = writeAdapter(join(folder, 'dora'), doraAdapter);
+const moslora = writeAdapter(join(folder, 'moslora'), mosloraAdapter);
 
 type Flags = Readonly<Record<string, string>>;
 
@@ -52,14 +56,8 @@ const open = async (name: string): Promise<Checkpoint> =>
 
 const treatment =
   (adapter: AdapterFile) =>
-  ({ path }: Site): Treatment => {
-    if (!Object.hasOwn(adapter.modules, path)) return { method: 'frozen' };
-    if (adapter.method === 'paca') {
-      return { method: 'paca', adapters: [{ ...adapter.modules[path]!, alpha: adapter.alpha }] };
-    }
-    const module = adapter.modules[path]!;
-    return { method: 'lora', adapters: [{ ...module, scale: loraScale(adapter, module) }] };
-  };
+  ({ path }: Site): Treatment =>
+    treatmentAt(adapter, path, true);
 
 const k = referenceF32().kernels;
 
@@ -100,7 +98,7 @@ describe('paca merge', () => {
   });
 
   it('has the same bytes on WebAssembly', async () => {
-    for (const [name, adapter] of Object.entries({ paca, lora })) {
+    for (const [name, adapter] of Object.entries({ paca, lora, dora, moslora })) {
       await reportOf(`${name}-reference`, { adapter });
       await reportOf(`${name}-wasm`, { adapter, backend: 'wasm', threads: '1' });
       const [one, other] = ['reference', 'wasm'].map((b) =>
@@ -127,6 +125,16 @@ describe('paca merge', () => {
     }
     const unmerged = await logits(await open('base'), treatment(loraAdapter));
     expect(largestGap(wide(await logits(await open('with-lora'), frozen)), wide(unmerged))).toBeLessThan(1e-4);
+  });
+
+  it.each([
+    ['DoRA', doraAdapter, dora],
+    ['MosLoRA', mosloraAdapter, moslora],
+  ] as const)('of %s gives the logits of the unmerged model', async (name, adapter, from) => {
+    expect(await reportOf(`with-${name}`, { adapter: from })).toMatchObject({ method: adapter.method, modules: 6 });
+    const unmerged = wide(await logits(await open('base'), treatment(adapter)));
+    const largest = Math.max(...unmerged.map(Math.abs));
+    expect(largestGap(wide(await logits(await open(`with-${name}`), frozen)), unmerged) / largest).toBeLessThan(1e-5);
   });
 
   it.each(['f16', 'bf16'])('in %s tells the largest rounding error', async (dtype) => {

@@ -14,13 +14,14 @@ import { nodeSource } from '../../src/io/source-node.ts';
 import type { LinearConfig } from '../../src/layers/linear.ts';
 import { crossEntropy } from '../../src/layers/losses.ts';
 import type { Treatment } from '../../src/methods/adapt.ts';
-import { freshLora } from '../../src/methods/lora.ts';
+import { freshMoslora } from '../../src/methods/moslora.ts';
 import type { Site } from '../../src/methods/operation.ts';
 import { llama } from '../../src/models/llama/llama.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import type { Spec } from '../../src/spec/tensor.ts';
 import { account, trainableCount } from '../../src/train/account.ts';
+import type { PlannedMethod } from '../../src/train/plan.ts';
 import { initialState, type Problem, trainStep } from '../../src/train/step.ts';
 import { writeFolder } from '../support/tiny-base.ts';
 import { call, temporaryFolder } from './program.ts';
@@ -29,8 +30,8 @@ import { configFile, writeBase } from './tiny-folder.ts';
 const folder = temporaryFolder();
 const bases = Object.fromEntries(storageTypes.map((dtype) => [dtype, writeBase(join(folder, dtype), dtype)]));
 
-type Method = 'paca' | 'lora' | 'full';
-const methods: readonly Method[] = ['paca', 'lora', 'full'];
+type Method = PlannedMethod;
+const methods: readonly Method[] = ['paca', 'lora', 'dora', 'moslora', 'full'];
 
 const config = (name: string, changes: object): string =>
   join(
@@ -46,7 +47,8 @@ const treatment =
     if (method === 'full') return { method };
     if (path === 'lm_head') return { method: 'frozen' };
     if (method === 'paca') return { method, adapters: [{ indices: Int32Array.of(0, 1, 2), alpha: 3 }] };
-    return { method, adapters: [{ ...freshLora(rngFromSeed(1), map as LinearConfig, 3), scale: 1 }] };
+    const fresh = freshMoslora(rngFromSeed(1), map as LinearConfig, 3);
+    return { method, adapters: [{ ...fresh, scale: 1 }] };
   };
 
 /** The model of a folder with its weights, as a run has it. */
@@ -169,8 +171,8 @@ describe('paca plan', () => {
 
   it('shows the methods side by side, or the one that was asked for', async () => {
     const all = (await call(['plan', '--config', alone, '--rank', '3', ...sizes])).output;
-    expect(all).toMatch(/3 sequences of 29 tokens\n\n +full +paca +lora\n/);
-    expect(all).toMatch(/longest sequence in 4\.0 GiB +64 +64 +64\n$/);
+    expect(all).toMatch(/3 sequences of 29 tokens\n\n +full +paca +lora +dora +moslora\n/);
+    expect(all).toMatch(/longest sequence in 4\.0 GiB +64 +64 +64 +64 +64\n$/);
     const one = (await call(['plan', '--config', alone, ...flagsOf('lora', true), '--memory', '1KiB'])).output;
     expect(one).toMatch(/computed again for the backward pass\n\n +lora\n/);
     expect(one).toMatch(/of it blocks +\d/);
@@ -190,7 +192,7 @@ describe('paca plan refuses', () => {
     ['a config that is no JSON', ['--base', broken], '', 'broken/config.json'],
     ['another family', ['--config', gpt], '"gpt2"', 'model_type'],
     ['a type of weights that is not known', ['--config', odd], '"int8"', 'dtype'],
-    ['an unknown method', ['--config', alone, '--method', 'dora'], '"dora"', 'method'],
+    ['an unknown method', ['--config', alone, '--method', 'ia3'], '"ia3"', 'method'],
     ['a rank of full fine-tuning', ['--config', alone, '--method', 'full', '--rank', '3'], '3', 'arguments'],
     ['a rank above the columns', ['--config', alone, '--rank', '13'], '13', 'q_proj'],
     ['a rank of 0', ['--config', alone, '--rank', '0'], '0', 'rank'],

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { decodeAdapter } from '../../src/io/adapter.ts';
+import type { LoraAdapterFile } from '../../src/io/adapter-lora.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import { tinyBase } from '../support/tiny-base.ts';
 import { call, start, temporaryFolder } from './program.ts';
@@ -82,14 +83,39 @@ describe('paca finetune of a language model', () => {
     expect(losses.at(-1).loss).toBeLessThan(losses[0].loss / 2);
   });
 
-  it.each(['paca', 'lora'] as const)('leaves an adapter of %s that PEFT’s layout describes', async (method) => {
-    const { adapter } = await run(`adapter-${method}`, { '--method': method });
+  it.each(['paca', 'lora', 'dora', 'moslora'] as const)(
+    'leaves an adapter of %s that PEFT’s layout describes',
+    async (method) => {
+      const { adapter } = await run(`adapter-${method}`, { '--method': method });
+      const names = ['adapter_config.json', 'adapter_model.safetensors'];
+      const files = new Map(names.map((name) => [name, new Uint8Array(readFileSync(join(adapter, name)))]));
+      const read = orThrow(decodeAdapter(files, adapter));
+      expect(read.warnings).toEqual([]);
+      expect(read.adapter).toMatchObject({ method, rank: 2 });
+      expect(Object.keys(read.adapter.modules).length).toBe(14);
+    },
+  );
+
+  it('keeps the A of a frozen A, and the ranks and alphas that modules have of their own', async () => {
+    const { adapter, trainable } = await run('adapter-own', {
+      ...{ '--method': 'lora', '--freeze-a': 'true', '--rank-stabilized': 'true' },
+      ...{ '--rank-pattern': '{q_proj: 3}', '--alpha-pattern': "{'layers.1.*': 5}" },
+    });
     const names = ['adapter_config.json', 'adapter_model.safetensors'];
     const files = new Map(names.map((name) => [name, new Uint8Array(readFileSync(join(adapter, name)))]));
-    const read = orThrow(decodeAdapter(files, adapter));
-    expect(read.warnings).toEqual([]);
-    expect(read.adapter).toMatchObject({ method, rank: 2 });
-    expect(Object.keys(read.adapter.modules).length).toBe(14);
+    const read = orThrow(decodeAdapter(files, adapter)).adapter as LoraAdapterFile;
+    expect(read).toMatchObject({ rankStabilized: true, rank: 2, alpha: 2 });
+    const modules = Object.entries(read.modules);
+    for (const [path, { a, b, alpha }] of modules) {
+      expect([path, a.shape[0], alpha]).toEqual([path, path.endsWith('q_proj') ? 3 : 2, path.includes('.1.') ? 5 : 2]);
+      expect([a, b].map(({ data }) => data.some((x) => x !== 0))).toEqual([true, true]);
+    }
+    expect(trainable).toBe(modules.reduce((sum, [, { b }]) => sum + b.data.length, 0));
+  });
+
+  it.each(['dora', 'moslora'])('by %s has the same bits on the reference and on WebAssembly', async (method) => {
+    const { digest } = await run(`${method}-wasm`, { '--method': method, '--threads': '2', '--backend': 'wasm' });
+    expect((await run(`${method}-reference`, { '--method': method, '--backend': 'reference' })).digest).toBe(digest);
   });
 
   it('has the same bits on the reference and on WebAssembly, with one thread and two, computed again or not', async () => {
@@ -158,7 +184,9 @@ describe('paca finetune refuses', () => {
     ['choices without a test', { '--choices': "[' spam', ' ham']" }, 'a test file'],
     ['epochs beside steps', { '--epochs': '2' }, 'no steps'],
     ['a selection for LoRA', { '--method': 'lora', '--select': 'weight-norm' }, 'method: paca'],
-    ['a rank in full training', { '--method': 'full' }, 'method: paca or lora'],
+    ['a rank in full training', { '--method': 'full' }, 'method: paca, lora, dora or moslora'],
+    ['a pattern of ranks for PaCA', { '--rank-pattern': '{q_proj: 3}' }, 'method: lora, dora or moslora'],
+    ['a pattern that is none', { '--method': 'lora', '--alpha-pattern': "{'(': 3}" }, 'a regular expression'],
     ['as many warm-up steps as steps', { '--warm-up-steps': '12' }, 'fewer warm-up steps'],
     ['a format that is none', { '--format': 'csv' }, '"csv"'],
     ['an unknown key', { '--lr': '1' }, '--lr'],

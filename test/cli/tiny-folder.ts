@@ -1,6 +1,6 @@
 import { rngFromSeed, splitRng, uniforms } from '../../src/core/rng.ts';
-import { encodeAdapter } from '../../src/io/adapter.ts';
-import type { LoraAdapterFile } from '../../src/io/adapter-lora.ts';
+import { type AdapterFile, encodeAdapter } from '../../src/io/adapter.ts';
+import type { DoraAdapterFile, LoraAdapterFile, MosloraAdapterFile } from '../../src/io/adapter-lora.ts';
 import type { PacaAdapterFile } from '../../src/io/adapter-paca.ts';
 import { commonConfigKeys } from '../../src/io/llama-config.ts';
 import { narrowHost, type StorageType } from '../../src/io/narrow-host.ts';
@@ -77,5 +77,27 @@ export const loraAdapter: LoraAdapterFile = {
   ),
 };
 
-export const writeAdapter = (folder: string, adapter: PacaAdapterFile | LoraAdapterFile = pacaAdapter): string =>
+export const doraAdapter: DoraAdapterFile = {
+  ...loraAdapter,
+  method: 'dora',
+  modules: Object.fromEntries(
+    Object.entries(loraAdapter.modules).map(([path, module]) => [
+      path,
+      { ...module, magnitude: drawn(`${path}.magnitude`, module.b.shape[0]!) },
+    ]),
+  ),
+};
+
+export const mosloraAdapter: MosloraAdapterFile = {
+  ...loraAdapter,
+  method: 'moslora',
+  modules: Object.fromEntries(
+    Object.entries(loraAdapter.modules).map(([path, module]) => [
+      path,
+      { ...module, mixer: drawn(`${path}.mixer`, 3, 3) },
+    ]),
+  ),
+};
+
+export const writeAdapter = (folder: string, adapter: AdapterFile = pacaAdapter): string =>
   writeFolder(folder, encodeAdapter(adapter));

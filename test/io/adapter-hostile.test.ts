@@ -61,10 +61,10 @@ const cases: readonly (readonly [what: string, files: Files, message: string])[]
   ['NaN in the config', filesOf('{"peft_type":"PACA","r":NaN}', pacaTensors), 'expected JSON'],
   ['a key twice', filesOf('{"peft_type":"PACA","peft_type":"LORA"}', pacaTensors), 'the key "peft_type" twice'],
   ['tensors in another format', new Map([...paca(), [TENSORS, utf8('PK')]]), `a/${TENSORS}: expected at least 8 bytes`],
-  ['no type', paca({ peft_type: undefined }), `a/${CONFIG}, peft_type: expected PACA or LORA, got nothing`],
-  ['another type', paca({ peft_type: 'IA3' }), 'peft_type: expected PACA or LORA, got "IA3"'],
-  ['an inherited type', paca({ peft_type: 'constructor' }), 'expected PACA or LORA'],
-  ['a type in small letters', paca({ peft_type: 'paca' }), 'expected PACA or LORA'],
+  ['no type', paca({ peft_type: undefined }), `a/${CONFIG}, peft_type: expected PACA, LORA or MOSLORA, got nothing`],
+  ['another type', paca({ peft_type: 'IA3' }), 'peft_type: expected PACA, LORA or MOSLORA, got "IA3"'],
+  ['an inherited type', paca({ peft_type: 'constructor' }), 'expected PACA, LORA or MOSLORA'],
+  ['a type in small letters', paca({ peft_type: 'paca' }), 'expected PACA, LORA or MOSLORA'],
   ['no rank', paca({ r: undefined }), `a/${CONFIG}, r: ${whole}, got nothing`],
   ['rank 0', paca({ r: 0 }), `r: ${whole}, got 0`],
   ['half a rank', paca({ r: 1.5 }), `r: ${whole}, got 1.5`],
@@ -94,7 +94,6 @@ const cases: readonly (readonly [what: string, files: Files, message: string])[]
   ],
   ...(
     [
-      ['use_dora', true],
       ['lora_bias', true],
       ['bias', 'lora_only'],
       ['bias', 'all'],
@@ -157,6 +156,8 @@ const cases: readonly (readonly [what: string, files: Files, message: string])[]
   ['LoRA tensors in a PaCA adapter', paca({}, loraTensors), `got "${A}"`],
   ['PaCA tensors in a LoRA adapter', lora({}, pacaTensors), `got "${INDICES}"`],
   ['a magnitude of DoRA', lora({}, { 'base_model.model.q.lora_magnitude_vector': f32(3) }), 'lora_magnitude_vector"'],
+  ['DoRA without its magnitudes', lora({ use_dora: true }), 'a tensor "base_model.model.q.lora_magnitude_vector"'],
+  ['a use_dora that is neither', lora({ use_dora: 'yes' }), 'use_dora: expected true or false'],
   ['an embedding', lora({}, { 'base_model.model.e.lora_embedding_A': f32(2, 3) }), 'lora_embedding_A"'],
   [
     'a name of the adapter within',

@@ -4,8 +4,14 @@ import fc from 'fast-check';
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, test } from 'vitest';
 import { type AdapterFile, decodeAdapter, encodeAdapter, readAdapter } from '../../src/io/adapter.ts';
-import { type LoraAdapterFile, loraScale } from '../../src/io/adapter-lora.ts';
+import {
+  type LoraAdapterFile,
+  type LoraModule,
+  type LowRankAdapterFile,
+  loraScale,
+} from '../../src/io/adapter-lora.ts';
 import type { PacaAdapterFile } from '../../src/io/adapter-paca.ts';
+import { treatmentAt } from '../../src/io/adapter-treatment.ts';
 import { openCheckpoint } from '../../src/io/checkpoint.ts';
 import { loadModel } from '../../src/io/load-model.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/io/safetensors.ts';
@@ -44,7 +50,7 @@ const paca = (name = 'peft-paca'): PacaAdapterFile =>
 const lora = (name = 'peft-lora'): LoraAdapterFile =>
   orThrow(decodeAdapter(peft(name), 'a')).adapter as LoraAdapterFile;
 
-describe.each(['peft-paca', 'peft-lora'])('the fixture %s', (name) => {
+describe.each(['peft-paca', 'peft-lora', 'peft-dora'])('the fixture %s', (name) => {
   test('is read without a warning, from its files and from its folder', async () => {
     const read = orThrow(decodeAdapter(peft(name), 'a'));
     expect(read.warnings).toEqual([]);
@@ -105,6 +111,13 @@ describe('the model that an adapter makes gives the logits of PEFT', () => {
     };
     const checkpoint = orThrow(await openCheckpoint(nodeSource(fixture('llama3')), 'llama3'));
     await expectLogits(name, orThrow(await loadModel(f64, llama(llama3), checkpoint, treatment)));
+  });
+
+  test('DoRA', async () => {
+    const { adapter } = orThrow(decodeAdapter(peft('peft-dora'), 'a'));
+    const checkpoint = orThrow(await openCheckpoint(nodeSource(fixture('llama3')), 'llama3'));
+    const treatment = ({ path }: Site): Treatment => treatmentAt(adapter, path, false);
+    await expectLogits('peft-dora', orThrow(await loadModel(f64, llama(llama3), checkpoint, treatment)));
   });
 
   test('PaCA as LoRA, written and read again', async () => {
@@ -194,22 +207,29 @@ const anyPaca: fc.Arbitrary<PacaAdapterFile> = fc
     }),
   ) as fc.Arbitrary<PacaAdapterFile>;
 
-const loraModule = fc
-  .tuple(fc.integer({ min: 1, max: 3 }), fc.nat(3), fc.nat(3))
-  .chain(([rank, out, columns]) =>
-    fc.record({ a: floats(rank, columns), b: floats(out, rank), alpha: fc.constantFrom(1, 4, -2.5) }),
+const lowRankModule = (method: LowRankAdapterFile['method']) =>
+  fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(3), fc.nat(3)).chain(([rank, out, columns]) =>
+    fc.record({
+      a: floats(rank, columns),
+      b: floats(out, rank),
+      alpha: fc.constantFrom(1, 4, -2.5),
+      ...(method === 'dora' && { magnitude: floats(out) }),
+      ...(method === 'moslora' && { mixer: floats(rank, rank) }),
+    }),
   );
 
-const anyLora: fc.Arbitrary<LoraAdapterFile> = settings.chain((common) =>
-  fc.record({
-    ...Object.fromEntries(Object.entries(common).map(([key, value]) => [key, fc.constant(value)])),
-    method: fc.constant('lora' as const),
-    rank: fc.constantFrom(1, 2),
-    alpha: fc.constantFrom(1, 4),
-    rankStabilized: fc.boolean(),
-    modules: modulesOf(loraModule),
-  }),
-) as fc.Arbitrary<LoraAdapterFile>;
+const anyLowRank: fc.Arbitrary<LowRankAdapterFile> = fc
+  .tuple(settings, fc.constantFrom('lora' as const, 'dora' as const, 'moslora' as const))
+  .chain(([common, method]) =>
+    fc.record({
+      ...Object.fromEntries(Object.entries(common).map(([key, value]) => [key, fc.constant(value)])),
+      method: fc.constant(method),
+      rank: fc.constantFrom(1, 2),
+      alpha: fc.constantFrom(1, 4),
+      rankStabilized: fc.boolean(),
+      modules: modulesOf(lowRankModule(method) as fc.Arbitrary<LoraModule>),
+    }),
+  ) as fc.Arbitrary<LowRankAdapterFile>;
 
 /** The adapter with its modules in a list, for the record that is read has no prototype. */
 const plain = (adapter: AdapterFile): unknown => ({ ...adapter, modules: Object.entries<unknown>(adapter.modules) });
@@ -217,7 +237,7 @@ const plain = (adapter: AdapterFile): unknown => ({ ...adapter, modules: Object.
 describe('any adapter', () => {
   test('is what was written', () =>
     fc.assert(
-      fc.asyncProperty(fc.oneof(anyPaca, anyLora), async (adapter) => {
+      fc.asyncProperty(fc.oneof(anyPaca, anyLowRank), async (adapter) => {
         const read = orThrow(await readAdapter(memorySource(encodeAdapter(adapter)), 'a'));
         expect(plain(read.adapter)).toEqual(plain(adapter));
         expect(read.warnings).toEqual([]);
@@ -251,6 +271,20 @@ describe('any adapter', () => {
         expect(plain(orThrow(decodeAdapter(shuffled, 'a')).adapter)).toEqual(plain(adapter));
       }),
     ));
+});
+
+test('MosLoRA has a type of its own, which PEFT refuses, and a mixer in each module', () => {
+  const mixer: HostTensorOf<'f32'> = { dtype: 'f32', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
+  const { modules, ...rest } = lora();
+  const mixed = Object.fromEntries(Object.entries(modules).map(([path, module]) => [path, { ...module, mixer }]));
+  const files = encodeAdapter({ ...rest, method: 'moslora', modules: mixed });
+  expect(configOf(files)).toMatchObject({ peft_type: 'MOSLORA', use_dora: false });
+  expect(tensorsOf(files)['base_model.model.model.layers.0.mlp.up_proj.lora_mixer.weight']).toEqual(mixer);
+  const without = new Map([
+    ...encodeAdapter(lora()),
+    ['adapter_config.json', files.get('adapter_config.json')!] as const,
+  ]);
+  expect(E.isLeft(decodeAdapter(without, 'a'))).toBe(true);
 });
 
 test('16-bit tensors are widened', () => {

@@ -25,7 +25,7 @@ const laws: Readonly<Record<string, Law>> = {
   'gradient has the bits of backward': gradientIsOfBackward,
 };
 
-describe.each(Object.entries(layerTable))('%s', (_, { minimal, any }) => {
+describe.each(Object.entries(layerTable))('%s', (_, { minimal, any, detached }) => {
   it.each(Object.entries(laws))('%s', async (_, law) => {
     expect(await law(pointOf(f32, minimal))).toBe(true);
     await fc.assert(
@@ -34,7 +34,7 @@ describe.each(Object.entries(layerTable))('%s', (_, { minimal, any }) => {
     );
   });
 
-  it('backward is the transposed derivative of forward', async () => {
+  it.skipIf(detached)('backward is the transposed derivative of forward', async () => {
     expect(await vjpExcess(pointOf(f64, minimal))).toBeLessThanOrEqual(1);
     await fc.assert(
       fc.asyncProperty(any, async (instance) => {

@@ -70,6 +70,24 @@ describe('the target', () => {
       }),
     ));
 
+  it('of the pretrained weight is 0 for A and B, and the row norms of W for the magnitudes of DoRA', async () => {
+    const at: Site = { path: 'a.b', operation: { kind: 'linear', config: { in: 3, out: 2 } } };
+    const plan = { a: normal32(2, [2, 3]), b: normal32(3, [2, 2]), scale: 2 };
+    const weight = host([2, 3], [3, 0, 4, 0, 12, 5]);
+    const treatment: Treatment = { method: 'dora', adapters: [plan] };
+    const target = orThrow(targetAt('pretrained', at, treatment, weight)) as Record<string, { adapters: object[] }>;
+    const { a, b, magnitude } = target['a.b']!.adapters[0] as Readonly<Record<string, R>>;
+    expect(await numbersOf(k, a!)).toEqual(new Array<number>(6).fill(0));
+    expect(await numbersOf(k, b!)).toEqual(new Array<number>(4).fill(0));
+    expect(await numbersOf(k, magnitude!)).toEqual([5, 13]);
+    const frozenA: Treatment = { method: 'dora', adapters: [{ ...plan, freezeA: true }] };
+    const without = orThrow(targetAt('pretrained', at, frozenA, weight)) as typeof target;
+    expect(Object.keys(without['a.b']!.adapters[0]!)).toEqual(['b', 'magnitude']);
+    expect(orThrow(targetAt('pretrained', at, { method: 'lora', adapters: [plan] }, weight))).toBeNull();
+    for (const method of ['dora', 'lora'] as const)
+      expect(E.isLeft(targetAt('zero', at, { method, adapters: [plan] }, weight))).toBe(true);
+  });
+
   it('of zero is refused where s is not 1', () => {
     const at: Site = { path: 'a.b', operation: { kind: 'linear', config: { in: 3, out: 2 } } };
     const refused = targetAt('zero', at, paca(Int32Array.of(0, 2), 4), normal32(1, [2, 3]));

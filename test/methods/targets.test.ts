@@ -122,7 +122,7 @@ describe('adapt', () => {
   it('knows its methods by name', () => {
     expect(checkMethod('paca')).toEqual(E.right('paca'));
     expect(refusal(checkMethod('toString'))).toBe(
-      "ConfigError in method: expected one of full, paca, lora, frozen, got 'toString'",
+      "ConfigError in method: expected one of full, paca, lora, dora, moslora, frozen, got 'toString'",
     );
   });
 });

@@ -7,7 +7,11 @@ import { mapTree, type Tree } from '../../src/core/tree.ts';
 import { gelu, tanh } from '../../src/layers/activations.ts';
 import { type Conv2dConfig, conv2d, frozenConv2d } from '../../src/layers/conv2d.ts';
 import { type Affine, frozenLinear, linear } from '../../src/layers/linear.ts';
+import type { LowRankTreatment } from '../../src/methods/adapt-low-rank.ts';
+import { doraLinear } from '../../src/methods/dora.ts';
 import { loraLinear } from '../../src/methods/lora.ts';
+import type { LowRankConfig } from '../../src/methods/low-rank.ts';
+import { mosloraLinear } from '../../src/methods/moslora.ts';
 import { columnView, deltaShape, type Operation, weightShape } from '../../src/methods/operation.ts';
 import { type PacaAdapterConfig, pacaConv2d, pacaLinear } from '../../src/methods/paca.ts';
 import type { HostTensor, HostTensorOf, Shape, Spec } from '../../src/spec/tensor.ts';
@@ -130,28 +134,41 @@ export const pacaLinearInstance = (
   x: normal(seed + 2, [...size.leading, size.in]),
 });
 
-/** One LoRA adapter. */
-export interface LoraPlan {
-  readonly rank: number;
-  readonly scale: number;
-  readonly active: boolean;
-  readonly trains: boolean;
+/** The makers of LoRA and its kin, and the shape of what each holds beside A and B. */
+const lowRankMakers = {
+  lora: { make: loraLinear, own: null },
+  moslora: { make: mosloraLinear, own: 'mixer' },
+  dora: { make: doraLinear, own: 'magnitude' },
+} as const;
+
+export type LowRankMethod = LowRankTreatment['method'];
+
+export interface LowRankSize {
+  readonly size: LinearSize;
+  readonly plans: readonly LowRankConfig[];
 }
 
-export const loraLinearInstance = (
-  { size, plans }: { readonly size: LinearSize; readonly plans: readonly LoraPlan[] },
+export const lowRankParams = (
+  method: LowRankMethod,
+  { size, plans }: LowRankSize,
   seed: number,
-): Instance => ({
-  layer: (k) => asTree(loraLinear(k, size, plans)),
-  params: onBackend({
-    ...affine({ kind: 'linear', config: size }, true, seed),
-    adapters: plans.map(({ rank }, i) => ({
-      a: normal(seed + 10 + i, [rank, size.in]),
-      b: normal(seed + 20 + i, [size.out, rank]),
-    })),
+): Affine<HostTensorOf<'f64'>> & { readonly adapters: readonly Readonly<Record<string, HostTensorOf<'f64'>>>[] } => ({
+  ...affine({ kind: 'linear', config: size }, true, seed),
+  adapters: plans.map(({ rank }, i) => {
+    const [a, b] = [normal(seed + 10 + i, [rank, size.in]), normal(seed + 20 + i, [size.out, rank])];
+    const { own } = lowRankMakers[method];
+    if (own === 'mixer') return { a, mixer: normal(seed + 30 + i, [rank, rank]), b };
+    return own === null ? { a, b } : { a, b, magnitude: normal(seed + 30 + i, [size.out]) };
   }),
-  x: normal(seed + 2, [...size.leading, size.in]),
 });
+
+export const lowRankInstance =
+  (method: LowRankMethod) =>
+  ({ size, plans }: LowRankSize, seed: number): Instance => ({
+    layer: (k) => asTree(lowRankMakers[method].make(k, size, plans)),
+    params: onBackend({ ...lowRankParams(method, { size, plans }, seed) }),
+    x: normal(seed + 2, [...size.leading, size.in]),
+  });
 
 export const pacaConv2dInstance = (
   { config, plans }: { readonly config: Conv2dConfig; readonly plans: readonly AdapterPlan[] },

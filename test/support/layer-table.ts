@@ -31,8 +31,9 @@ import {
   forkInstance,
   type Instance,
   type LinearSize,
+  type LowRankSize,
   linearInstance,
-  loraLinearInstance,
+  lowRankInstance,
   onBackend,
   type Pair,
   pacaConv2dInstance,
@@ -48,6 +49,8 @@ export interface LayerCase {
   readonly maker: string;
   readonly minimal: Instance;
   readonly any: fc.Arbitrary<Instance>;
+  /** Its gradient leaves a part of the derivative out on purpose; a test of its own says which. */
+  readonly detached?: boolean;
 }
 
 const entry = <A>(
@@ -110,7 +113,7 @@ const several: readonly AdapterPlan[] = [
 ];
 
 const pacaSizes = linearSize.chain((size) => fc.record({ size: fc.constant(size), plans: plansFor(size.in) }));
-const loraSizes = fc.record({
+export const lowRankSizes: fc.Arbitrary<LowRankSize> = fc.record({
   size: linearSize,
   plans: fc.array(
     fc.record({
@@ -118,10 +121,24 @@ const loraSizes = fc.record({
       scale: fc.constantFrom(1, 0.5, 2, 1.3),
       active: fc.boolean(),
       trains: fc.boolean(),
+      freezeA: fc.boolean(),
     }),
     { minLength: 1, maxLength: 3 },
   ),
 });
+const oneLowRank: LowRankSize = {
+  size: { leading: [2], in: 5, out: 3 },
+  plans: [{ rank: 2, scale: 0.5, active: true, trains: true }],
+};
+const severalLowRank: LowRankSize = {
+  size: { leading: [2, 3], in: 5, out: 3 },
+  plans: [
+    { rank: 2, scale: 2, active: true, trains: true, freezeA: true },
+    { rank: 1, scale: 1, active: false, trains: true },
+    { rank: 3, scale: 0.5, active: true, trains: false },
+    { rank: 2, scale: 1.3, active: true, trains: true },
+  ],
+};
 const pacaConvSizes = any.anyConvolution.chain((config) =>
   fc.record({ config: fc.constant(config), plans: plansFor(columnsOf({ kind: 'conv2d', config })) }),
 );
@@ -318,25 +335,20 @@ export const layerTable: Readonly<Record<string, LayerCase>> = {
     { size: { leading: [2, 7], in: 5, out: 3 }, plans: several },
     pacaSizes,
   ),
-  'lora linear': entry(
-    'loraLinear',
-    loraLinearInstance,
-    { size: { leading: [2], in: 5, out: 3 }, plans: [{ rank: 2, scale: 0.5, active: true, trains: true }] },
-    loraSizes,
+  'lora linear': entry('loraLinear', lowRankInstance('lora'), oneLowRank, lowRankSizes),
+  'lora linear with several adapters': entry('loraLinear', lowRankInstance('lora'), severalLowRank, lowRankSizes),
+  'moslora linear': entry('mosloraLinear', lowRankInstance('moslora'), oneLowRank, lowRankSizes),
+  'moslora linear with several adapters': entry(
+    'mosloraLinear',
+    lowRankInstance('moslora'),
+    severalLowRank,
+    lowRankSizes,
   ),
-  'lora linear with several adapters': entry(
-    'loraLinear',
-    loraLinearInstance,
-    {
-      size: { leading: [2, 3], in: 5, out: 3 },
-      plans: [
-        { rank: 2, scale: 2, active: true, trains: true },
-        { rank: 1, scale: 1, active: false, trains: true },
-        { rank: 3, scale: 0.5, active: true, trains: false },
-      ],
-    },
-    loraSizes,
-  ),
+  'dora linear': { ...entry('doraLinear', lowRankInstance('dora'), oneLowRank, lowRankSizes), detached: true },
+  'dora linear with several adapters': {
+    ...entry('doraLinear', lowRankInstance('dora'), severalLowRank, lowRankSizes),
+    detached: true,
+  },
   'paca conv2d': entry(
     'pacaConv2d',
     pacaConv2dInstance,

@@ -33,7 +33,7 @@ const gemmSchema = v.strictObject({
 const stepSchema = v.strictObject({
   ...choice,
   model: v.optional(v.picklist(['mlp', 'llama']), 'mlp'),
-  method: v.optional(v.picklist(['full', 'paca', 'lora']), 'full'),
+  method: v.optional(v.picklist(['full', 'paca', 'lora', 'dora', 'moslora']), 'full'),
   rank: v.optional(count, 16),
   batchSize: v.optional(count, 256),
   width: v.optional(count, 512),
@@ -92,7 +92,7 @@ const checkStep = (flags: object, { model, method, rank, width }: StepSettings):
   const wrong = (expected: string, came: unknown): Result<never> =>
     fail('ConfigError', expected, String(came), where('step'));
   if (method === 'full' && 'rank' in flags) {
-    return wrong("--method paca or lora, without which 'rank' has no effect", rank);
+    return wrong("--method paca, lora, dora or moslora, without which 'rank' has no effect", rank);
   }
   const own = model === 'mlp' ? undefined : Object.entries(flags).find(([name]) => ofMlp.includes(name));
   if (own !== undefined) return wrong(`--model mlp, without which '${own[0]}' has no effect`, own[1]);
@@ -139,7 +139,7 @@ export const bench: Command = {
   summary: 'how fast matrix products and training steps are here',
   usage:
     "paca bench gemm [--sizes '[512x512x512, ...]'] [--seconds 1] [--backend NAME] [--threads N] [--json]\n" +
-    '       paca bench step [--model mlp|llama] [--method full|paca|lora] [--rank 16] [--steps 40]\n' +
+    '       paca bench step [--model mlp|llama] [--method full|paca|lora|dora|moslora] [--rank 16] [--steps 40]\n' +
     '                       [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]',
   keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps'],
   texts: ['backend', 'model', 'method'],

@@ -6,7 +6,8 @@ import type { AnyBackend } from '../../../backends/resolve.ts';
 import { permutation, rngFromSeed, splitRng } from '../../core/rng.ts';
 import { crossEntropy, meanSquaredError } from '../../layers/losses.ts';
 import type { Treatment } from '../../methods/adapt.ts';
-import { freshLora } from '../../methods/lora.ts';
+import type { LowRankTreatment } from '../../methods/adapt-low-rank.ts';
+import { freshMoslora } from '../../methods/moslora.ts';
 import { columnView, type Site } from '../../methods/operation.ts';
 import { type Architecture, leafSteps, tensorsOf, type Weights } from '../../models/architecture.ts';
 import type { LlamaConfig } from '../../models/llama/config.ts';
@@ -19,7 +20,7 @@ import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { MicroBatch, Problem } from '../../train/step.ts';
 import { numbers, tokenIds } from './numbers.ts';
 
-type Method = 'full' | 'paca' | 'lora';
+export type Method = 'full' | 'paca' | LowRankTreatment['method'];
 
 interface Adaptation {
   readonly method: Method;
@@ -85,8 +86,8 @@ const treatmentOf =
     if (method === 'full') return { method };
     if (path === frozen) return { method: 'frozen' };
     const rng = splitRng(rngFromSeed(2), path);
-    if (method === 'lora' && operation.kind === 'linear') {
-      return { method, adapters: [{ ...freshLora(rng, operation.config, rank), scale: 1 }] };
+    if (method !== 'paca' && operation.kind === 'linear') {
+      return { method, adapters: [{ ...freshMoslora(rng, operation.config, rank), scale: 1 }] };
     }
     const [order] = permutation(rng, columnView(operation).columns);
     return { method: 'paca', adapters: [{ indices: order.slice(0, rank).sort(), alpha: rank }] };

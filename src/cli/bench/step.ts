@@ -6,12 +6,12 @@ import process from 'node:process';
 import type { AnyBackend } from '../../../backends/resolve.ts';
 import { account, trainableCount } from '../../train/account.ts';
 import { initialState, trainStep } from '../../train/step.ts';
-import { llamaProblem, llamaSizes, mlpProblem } from './problems.ts';
+import { llamaProblem, llamaSizes, type Method, mlpProblem } from './problems.ts';
 import { median, round } from './statistics.ts';
 
 export interface StepSettings {
   readonly model: 'mlp' | 'llama';
-  readonly method: 'full' | 'paca' | 'lora';
+  readonly method: Method;
   /** Columns of each weight, or the width between LoRA's two factors. */
   readonly rank: number;
   /** Rows of a batch, and features; the MLP's alone. */

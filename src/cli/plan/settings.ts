@@ -8,7 +8,7 @@ import { fail, type Result } from '../../spec/errors.ts';
 import type { PlannedMethod } from '../../train/plan.ts';
 import { count, modules, parseWith, path } from '../schema.ts';
 
-export const plannedMethods: readonly PlannedMethod[] = ['full', 'paca', 'lora'];
+export const plannedMethods: readonly PlannedMethod[] = ['full', 'paca', 'lora', 'dora', 'moslora'];
 
 const units: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 const size = /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB)$/;
@@ -72,7 +72,12 @@ const fill = (c: Given, where: string): Result<PlanInput> => {
   }
   const idle = c.method === 'full' ? adapterKeys.find((key) => c[key] !== undefined) : undefined;
   if (idle !== undefined) {
-    return fail('ConfigError', `method: paca or lora, without which '${idle}' has no effect`, String(c[idle]), where);
+    return fail(
+      'ConfigError',
+      `method: paca, lora, dora or moslora, without which '${idle}' has no effect`,
+      String(c[idle]),
+      where,
+    );
   }
   return E.right({
     file: base === undefined ? (config as string) : `${base}/config.json`,

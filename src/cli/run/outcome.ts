@@ -1,6 +1,7 @@
 /** What a finished run leaves: its trained numbers as files, and their digest. */
 import { leafPaths, type Tree } from '../../core/tree.ts';
 import { encodeAdapter } from '../../io/adapter.ts';
+import type { LoraModule } from '../../io/adapter-lora.ts';
 import { joinBytes, sha256Hex } from '../../io/digest.ts';
 import { tensorBytes } from '../../io/little-endian.ts';
 import { encodeSafetensors } from '../../io/safetensors.ts';
@@ -8,7 +9,7 @@ import type { Files } from '../../io/store.ts';
 import { evaluate } from '../../models/architecture.ts';
 import type { HostTensor, HostTensorOf, Spec } from '../../spec/tensor.ts';
 import type { Problem } from '../../train/step.ts';
-import type { Adaptation, SelectionSettings } from './selection.ts';
+import type { Adaptation, AdaptationSettings } from './selection.ts';
 
 export interface Outcome {
   /** The adapter's files; the whole model's for full fine-tuning. */
@@ -17,14 +18,24 @@ export interface Outcome {
   readonly digest: string;
 }
 
-/** What trains, on the host, by its path. */
-const trainedTensors = async <T extends Spec>(
+interface Tensors {
+  /** What trains. */
+  readonly trained: Readonly<Record<string, HostTensor>>;
+  /** The adapters', what of them trains and what does not. */
+  readonly adapters: Readonly<Record<string, HostTensor>>;
+}
+
+/** On the host, by their paths. */
+const tensorsOf = async <T extends Spec>(
   { kernels: k, model }: Problem<T, unknown>,
   params: Tree<T>,
-): Promise<Readonly<Record<string, HostTensor>>> => {
-  const tensors: Record<string, HostTensor> = {};
-  for (const [path, leaf] of leafPaths(model.layer(evaluate).trainable(params))) tensors[path] = await k.toHost(leaf);
-  return tensors;
+): Promise<Tensors> => {
+  const trained: Record<string, HostTensor> = {};
+  for (const [path, leaf] of leafPaths(model.layer(evaluate).trainable(params))) trained[path] = await k.toHost(leaf);
+  const adapters: Record<string, HostTensor> = {};
+  for (const [path, leaf] of leafPaths(params))
+    if (path.includes('.adapters.')) adapters[path] = trained[path] ?? (await k.toHost(leaf));
+  return { trained, adapters };
 };
 
 const digestOf = (tensors: Readonly<Record<string, HostTensor>>): Promise<string> =>
@@ -38,30 +49,35 @@ const digestOf = (tensors: Readonly<Record<string, HostTensor>>): Promise<string
 
 /** An adapter in PEFT's layout; after full training the trained tensors by their paths. */
 const filesOf = (
-  tensors: Readonly<Record<string, HostTensor>>,
-  { indices, paths }: Adaptation,
-  { method, rank, alpha, selectSeed: seed }: SelectionSettings,
+  { trained, adapters }: Tensors,
+  { indices, paths, alphaAt }: Adaptation,
+  { method, rank, alpha, rankStabilized = false, selectSeed: seed }: AdaptationSettings,
 ): Files => {
   const at = (path: string, part: string): HostTensorOf<'f32'> =>
-    tensors[`${path}.adapters.0.${part}`] as HostTensorOf<'f32'>;
+    adapters[`${path}.adapters.0.${part}`] as HostTensorOf<'f32'>;
   const modules = <A>(of: (path: string) => A): Readonly<Record<string, A>> =>
     Object.fromEntries(paths.map((path) => [path, of(path)]));
-  const shared = { rank, alpha, targetModules: paths, seed };
+  const loraModule = (path: string): LoraModule => ({ a: at(path, 'a'), b: at(path, 'b'), alpha: alphaAt(path) });
+  const shared = { rank, alpha, targetModules: paths };
   switch (method) {
     case 'full':
-      return new Map([['model.safetensors', encodeSafetensors(tensors)]]);
-    case 'lora':
-      return encodeAdapter({
-        ...shared,
-        method,
-        rankStabilized: false,
-        modules: modules((path) => ({ a: at(path, 'a'), b: at(path, 'b'), alpha })),
-      });
+      return new Map([['model.safetensors', encodeSafetensors(trained)]]);
     case 'paca':
       return encodeAdapter({
-        ...shared,
-        method,
+        ...{ ...shared, method, seed },
         modules: modules((path) => ({ indices: indices?.[path] as Int32Array, delta: at(path, 'delta') })),
+      });
+    case 'lora':
+      return encodeAdapter({ ...shared, method, rankStabilized, modules: modules(loraModule) });
+    case 'dora':
+      return encodeAdapter({
+        ...{ ...shared, method, rankStabilized },
+        modules: modules((path) => ({ ...loraModule(path), magnitude: at(path, 'magnitude') })),
+      });
+    case 'moslora':
+      return encodeAdapter({
+        ...{ ...shared, method, rankStabilized },
+        modules: modules((path) => ({ ...loraModule(path), mixer: at(path, 'mixer') })),
       });
   }
 };
@@ -70,8 +86,8 @@ export const outcomeOf = async <T extends Spec>(
   problem: Problem<T, unknown>,
   adapted: Adaptation,
   params: Tree<T>,
-  settings: SelectionSettings,
+  settings: AdaptationSettings,
 ): Promise<Outcome> => {
-  const tensors = await trainedTensors(problem, params);
-  return { files: filesOf(tensors, adapted, settings), digest: await digestOf(tensors) };
+  const tensors = await tensorsOf(problem, params);
+  return { files: filesOf(tensors, adapted, settings), digest: await digestOf(tensors.trained) };
 };

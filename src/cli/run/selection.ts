@@ -2,11 +2,15 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../../core/fused.ts';
-import { rngFromSeed, splitRng } from '../../core/rng.ts';
+import { type Rng, rngFromSeed, splitRng } from '../../core/rng.ts';
+import type { LinearConfig } from '../../layers/linear.ts';
 import type { Loss } from '../../layers/losses.ts';
 import type { Treatment } from '../../methods/adapt.ts';
+import type { LoraPlan, LowRankTreatment } from '../../methods/adapt-low-rank.ts';
 import { freshLora } from '../../methods/lora.ts';
+import { freshMoslora } from '../../methods/moslora.ts';
 import type { Site } from '../../methods/operation.ts';
+import { patternsOf, valueAt } from '../../methods/patterns.ts';
 import { type ModulePattern, matchTargets } from '../../methods/targets.ts';
 import { type Architecture, sitesOf, type Weights } from '../../models/architecture.ts';
 import { findSelector, selectors } from '../../select/selector.ts';
@@ -15,8 +19,21 @@ import type { Spec } from '../../spec/tensor.ts';
 import type { HostBatch } from '../../train/host-batch.ts';
 import { type Selected, type SelectionCost, selectColumns } from '../../train/select.ts';
 
+/** What LoRA, DoRA and MosLoRA may be told beside rank and alpha. */
+export interface LowRankSettings {
+  /** Whether s is α/√r and not α/r. */
+  readonly rankStabilized: boolean;
+  /** Whether A stays as it was drawn (LoRA-FA). */
+  readonly freezeA: boolean;
+  /** Ranks and alphas of modules that have their own, as PEFT's `rank_pattern` and `alpha_pattern`. */
+  readonly rankPattern: Readonly<Record<string, number>>;
+  readonly alphaPattern: Readonly<Record<string, number>>;
+}
+
+export type LowRankMethod = LowRankTreatment['method'];
+
 export interface SelectionSettings {
-  readonly method: 'full' | 'paca' | 'lora';
+  readonly method: 'full' | 'paca' | LowRankMethod;
   readonly rank: number;
   readonly alpha: number;
   readonly select: string;
@@ -24,6 +41,8 @@ export interface SelectionSettings {
   readonly targetModules: ModulePattern;
   readonly excludeModules: ModulePattern;
 }
+
+export type AdaptationSettings = SelectionSettings & Partial<LowRankSettings>;
 
 /** A backend and an architecture, and the weights to choose columns of. */
 export interface Places<T extends Spec> {
@@ -41,6 +60,8 @@ export interface Adaptation {
   readonly indices: Selected['indices'] | null;
   /** What choosing the columns cost; null for other methods. */
   readonly cost: SelectionCost | null;
+  /** α of a place that is adapted. */
+  readonly alphaAt: (path: string) => number;
 }
 
 const full = (sites: readonly Site[]): Adaptation => ({
@@ -48,6 +69,7 @@ const full = (sites: readonly Site[]): Adaptation => ({
   paths: sites.map(({ path }) => path),
   indices: null,
   cost: null,
+  alphaAt: () => 1,
 });
 
 const paca = ({ indices, cost }: Selected, alpha: number): Adaptation => ({
@@ -58,25 +80,59 @@ const paca = ({ indices, cost }: Selected, alpha: number): Adaptation => ({
   paths: Object.keys(indices),
   indices,
   cost,
+  alphaAt: () => alpha,
 });
 
-/** Fresh matrices for each place, a function of the seed and the place alone. */
-const lora = (sites: readonly Site[], { rank, alpha, selectSeed }: SelectionSettings): Result<Adaptation> => {
+/** Fresh matrices for one place. */
+const freshTreatment = (
+  method: LowRankMethod,
+  rng: Rng,
+  config: LinearConfig,
+  rank: number,
+  common: Pick<LoraPlan, 'scale' | 'freezeA'>,
+): Treatment =>
+  method === 'moslora'
+    ? { method, adapters: [{ ...freshMoslora(rng, config, rank), ...common }] }
+    : { method, adapters: [{ ...freshLora(rng, config, rank), ...common }] };
+
+/** Fresh matrices for each place, a function of the seed and the place alone; one A for a seed, whatever the method. */
+const lowRank = (
+  method: LowRankMethod,
+  sites: readonly Site[],
+  {
+    rank,
+    alpha,
+    selectSeed,
+    rankStabilized = false,
+    freezeA = false,
+    rankPattern = {},
+    alphaPattern = {},
+  }: AdaptationSettings,
+): Result<Adaptation> => {
   const other = sites.find(({ operation }) => operation.kind !== 'linear');
-  if (other !== undefined) return fail('ConfigError', 'linear maps, which LoRA adapts', other.path, 'targetModules');
+  if (other !== undefined)
+    return fail('ConfigError', `linear maps, which ${method} adapts`, other.path, 'targetModules');
   const paths = sites.map(({ path }) => path);
-  return E.right({
-    treatmentOf: ({ path, operation: { kind, config } }) =>
-      kind === 'linear' && paths.includes(path)
-        ? {
-            method: 'lora',
-            adapters: [{ ...freshLora(splitRng(rngFromSeed(selectSeed), path), config, rank), scale: alpha / rank }],
-          }
-        : { method: 'frozen' },
-    paths,
-    indices: null,
-    cost: null,
-  });
+  return pipe(
+    E.Do,
+    E.bind('ranks', () => patternsOf(rankPattern, 'rankPattern')),
+    E.bind('alphas', () => patternsOf(alphaPattern, 'alphaPattern')),
+    E.map(({ ranks, alphas }) => {
+      const alphaAt = (path: string): number => valueAt(alphas, path, alpha);
+      return {
+        treatmentOf: ({ path, operation: { kind, config } }) => {
+          if (kind !== 'linear' || !paths.includes(path)) return { method: 'frozen' };
+          const own = valueAt(ranks, path, rank);
+          const scale = alphaAt(path) / (rankStabilized ? Math.sqrt(own) : own);
+          return freshTreatment(method, splitRng(rngFromSeed(selectSeed), path), config, own, { scale, freezeA });
+        },
+        paths,
+        indices: null,
+        cost: null,
+        alphaAt,
+      };
+    }),
+  );
 };
 
 /** The places that the settings name. Errors: a pattern that names none. */
@@ -95,7 +151,7 @@ export const adaptedSites = (
 /** `batches`: calibration batches, for selectors that need gradients. */
 export const adaptation = async <T extends Spec>(
   { kernels, architecture, weights, clock }: Places<T>,
-  s: SelectionSettings,
+  s: AdaptationSettings,
   loss: Loss<T, unknown>,
   batches: readonly HostBatch[],
 ): Promise<Result<Adaptation>> => {
@@ -107,7 +163,7 @@ export const adaptation = async <T extends Spec>(
   );
   if (E.isLeft(found)) return found;
   const { selector, sites } = found.right;
-  if (s.method === 'lora') return lora(sites, s);
+  if (s.method !== 'paca') return lowRank(s.method, sites, s);
   const { rank, selectSeed: seed } = s;
   const plan = { kernels, architecture, weights, sites, selector, rank, seed, loss, batches, clock };
   return E.map((selected: Selected) => paca(selected, s.alpha))(await selectColumns(plan));

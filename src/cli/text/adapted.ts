@@ -1,5 +1,5 @@
 /**
- * A base with what a fine-tuning run left of it, as one model: a PEFT folder (PaCA or LoRA) over the base's weights, or the
+ * A base with what a fine-tuning run left of it, as one model: a PEFT folder over the base's weights, or the
  * `model.safetensors` of full fine-tuning in their place. Nothing of it trains.
  *
  * Law: a module that the adapter does not name is the base's, to the bit.
@@ -10,7 +10,7 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Kernels } from '../../core/fused.ts';
 import { type AdapterFile, readAdapter } from '../../io/adapter.ts';
 import { CONFIG } from '../../io/adapter-config.ts';
-import { loraScale } from '../../io/adapter-lora.ts';
+import { treatmentAt } from '../../io/adapter-treatment.ts';
 import { openCheckpoint } from '../../io/checkpoint.ts';
 import { loadModel } from '../../io/load-model.ts';
 import { nodeSource } from '../../io/source-node.ts';
@@ -29,23 +29,6 @@ type TreatmentOf = (site: Site) => Treatment;
 
 const frozen: Treatment = { method: 'frozen' };
 
-const pacaTreatment = (adapter: AdapterFile & { method: 'paca' }, path: string): Treatment => {
-  const module = adapter.modules[path];
-  return module === undefined
-    ? frozen
-    : { method: 'paca', adapters: [{ ...module, alpha: adapter.alpha, trains: false }] };
-};
-
-const loraTreatment = (adapter: AdapterFile & { method: 'lora' }, path: string): Treatment => {
-  const module = adapter.modules[path];
-  return module === undefined
-    ? frozen
-    : {
-        method: 'lora',
-        adapters: [{ a: module.a, b: module.b, scale: loraScale(adapter, module), trains: false }],
-      };
-};
-
 /**
  * What an adapter makes of each place. `where`: the adapter's folder.
  * Errors: a module that is no linear map of the architecture.
@@ -56,9 +39,7 @@ const treatmentsOf = (adapter: AdapterFile, architecture: Architecture, where: s
   if (stray !== undefined) {
     return fail('ConfigError', `modules that are linear maps of ${architecture.name}`, excerpt(stray), where);
   }
-  return E.right(({ path }) =>
-    adapter.method === 'paca' ? pacaTreatment(adapter, path) : loraTreatment(adapter, path),
-  );
+  return E.right(({ path }) => treatmentAt(adapter, path, false));
 };
 
 const withAdapter = (world: Pick<World, 'terminal'>, k: Kernels<Spec>, base: Base, folder: string): Task<Model<Spec>> =>

@@ -39,16 +39,23 @@ const schema = v.strictObject({
     v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
     'Share of the branches (attention, feed-forward) that each backward pass leaves out, drawn anew (DropBP). Default 0.',
   ),
-  method: key(v.picklist(['full', 'paca', 'lora']), 'Default paca.'),
-  rank: key(count, 'Columns of each weight (paca), or the width of A and B (lora). Default 16.'),
+  method: key(v.picklist(['full', 'paca', 'lora', 'dora', 'moslora']), 'Default paca.'),
+  rank: key(count, 'Columns of each weight (paca), or the width of A and B (lora, dora, moslora). Default 16.'),
   alpha: key(positive, 's = alpha/rank. Default rank.'),
+  rankStabilized: key(v.boolean(), 's = alpha/√rank (rsLoRA), with lora, dora and moslora. Default false.'),
+  freezeA: key(v.boolean(), 'A stays as drawn (LoRA-FA), with lora, dora and moslora. Default false.'),
+  rankPattern: key(
+    v.record(v.string(), count),
+    "Ranks of some modules, by expressions of their paths or ends of paths, as PEFT's rank_pattern.",
+  ),
+  alphaPattern: key(v.record(v.string(), positive), 'Alphas of some modules, the same way.'),
   select: key(v.picklist(Object.keys(selectors)), 'How columns are chosen. Default random.'),
-  selectSeed: key(seed, "Seed of the choice, or of LoRA's A. Default 0."),
+  selectSeed: key(seed, 'Seed of the choice, or of the matrices of lora, dora and moslora. Default 0.'),
   calibrationBatches: key(count, 'Batches that a choice by gradient looks at. Default 10.'),
   targetModules: key(modules, 'Expression, list of names, or all-linear (default), which leaves out the head.'),
   excludeModules: key(modules, 'The same, to leave out.'),
   optimizer: key(v.picklist(['adamw', 'sgd', 'momentum']), 'Default adamw.'),
-  learningRate: key(positive, 'Default 0.005 (paca), 0.003 (lora), 0.001 (full).'),
+  learningRate: key(positive, 'Default 0.005 (paca), 0.003 (lora, dora, moslora), 0.001 (full).'),
   schedule: key(v.picklist(['constant', 'linear', 'cosine']), 'Default cosine.'),
   warmUpSteps: key(fromZero, 'Default 10.'),
   momentum: key(v.pipe(v.number(), v.minValue(0), v.ltValue(1)), 'With optimizer: momentum. Default 0.9.'),
@@ -75,17 +82,17 @@ export const textKeys: readonly string[] = Object.keys(schema.entries);
 type Rule = readonly [key: keyof TextInput, holds: (c: TextInput) => boolean, needs: string];
 
 const isPaca = (c: TextInput): boolean => (c.method ?? 'paca') === 'paca';
+const isLowRank = (c: TextInput): boolean => !isPaca(c) && c.method !== 'full';
 
 const rules: readonly Rule[] = [
   ...(['rank', 'alpha', 'targetModules', 'excludeModules'] as const).map(
-    (key): Rule => [key, (c) => c.method !== 'full', 'method: paca or lora'],
+    (key): Rule => [key, (c) => c.method !== 'full', 'method: paca, lora, dora or moslora'],
+  ),
+  ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern'] as const).map(
+    (key): Rule => [key, isLowRank, 'method: lora, dora or moslora'],
   ),
   ['select', isPaca, 'method: paca'],
-  [
-    'selectSeed',
-    (c) => c.method === 'lora' || (isPaca(c) && (c.select ?? 'random') === 'random'),
-    'a random selection',
-  ],
+  ['selectSeed', (c) => isLowRank(c) || (isPaca(c) && (c.select ?? 'random') === 'random'), 'a random selection'],
   ['calibrationBatches', (c) => isPaca(c) && (c.select ?? '').startsWith('gradient'), 'a selection by gradient'],
   ['momentum', (c) => c.optimizer === 'momentum', 'optimizer: momentum'],
   ['decayTowards', (c) => (c.decay ?? 0) > 0, 'a decay above 0'],

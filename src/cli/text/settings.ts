@@ -4,9 +4,9 @@ import type { RecordFormat } from '../../data/records.ts';
 import { sha256Hex } from '../../io/digest.ts';
 import type { BackendChoice } from '../backend.ts';
 import type { ProblemSettings } from '../run/problem.ts';
-import type { SelectionSettings } from '../run/selection.ts';
+import type { LowRankSettings, SelectionSettings } from '../run/selection.ts';
 
-export interface TextSettings extends ProblemSettings, SelectionSettings {
+export interface TextSettings extends ProblemSettings, SelectionSettings, LowRankSettings {
   /** Folder of a Hugging Face checkpoint. */
   readonly base: string;
   /** JSONL files. */
@@ -46,7 +46,7 @@ export type TextInput = Pick<TextSettings, 'base' | 'data'> &
   };
 
 /** PaCA at s = 1 wants a larger step than full fine-tuning. */
-const learningRates = { full: 0.001, paca: 0.005, lora: 0.003 } as const;
+const learningRates = { full: 0.001, paca: 0.005, lora: 0.003, dora: 0.003, moslora: 0.003 } as const;
 
 const RANK = 16;
 
@@ -93,6 +93,10 @@ export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings 
     method,
     rank,
     alpha: c.alpha ?? rank,
+    rankStabilized: c.rankStabilized ?? false,
+    freezeA: c.freezeA ?? false,
+    rankPattern: c.rankPattern ?? {},
+    alphaPattern: c.alphaPattern ?? {},
     select: c.select ?? 'random',
     selectSeed: c.selectSeed ?? 0,
     calibrationBatches: c.calibrationBatches ?? 10,

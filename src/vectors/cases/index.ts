@@ -4,6 +4,7 @@ import { attentionLayerCases } from './attention.ts';
 import { elementaryCases } from './elementary.ts';
 import { layerCases } from './layers.ts';
 import { lossCases } from './losses.ts';
+import { lowRankCases } from './low-rank.ts';
 import { optimizerCases } from './optimizers.ts';
 import { pacaCases } from './paca.ts';
 import { rejectionCases } from './rejections.ts';
@@ -16,6 +17,7 @@ export const vectorCases: readonly VectorCase[] = [
   ...attentionLayerCases,
   ...lossCases,
   ...pacaCases,
+  ...lowRankCases,
   ...selectionCases,
   ...optimizerCases,
   ...trainingCases,

@@ -1,0 +1,125 @@
+/** LoRA, DoRA and MosLoRA applied to one place: their matrices before they are on a backend, checked and put there. */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import type { Kernels } from '../core/fused.ts';
+import { type AnyLayer, anyLayer } from '../core/layer.ts';
+import type { LinearConfig } from '../layers/linear.ts';
+import { fail, type Result } from '../spec/errors.ts';
+import type { HostTensor, Spec } from '../spec/tensor.ts';
+import { checkShape, type HostAffine, toDevice } from './base.ts';
+import { doraLinear, rowNorms } from './dora.ts';
+import { loraLinear, loraWeight } from './lora.ts';
+import type { LowRankConfig } from './low-rank.ts';
+import { mosloraLinear } from './moslora.ts';
+import type { Module, Site } from './operation.ts';
+
+/** One LoRA adapter before it is on a backend; `freshLora` makes A and B. */
+export interface LoraPlan {
+  /** `[r, in]` */
+  readonly a: HostTensor;
+  /** `[out, r]` */
+  readonly b: HostTensor;
+  /** s, α/r as a rule. */
+  readonly scale: number;
+  /** Default true. */
+  readonly active?: boolean;
+  readonly trains?: boolean;
+  /** A stays as it is (LoRA-FA). Default false. */
+  readonly freezeA?: boolean;
+}
+
+/** One DoRA adapter. */
+export interface DoraPlan extends LoraPlan {
+  /** m `[out]`; by default ‖W + s·B A‖ row by row, with which y is LoRA's. */
+  readonly magnitude?: HostTensor;
+}
+
+/** One MosLoRA adapter; `freshMoslora` makes its matrices. */
+export interface MosloraPlan extends LoraPlan {
+  /** M `[r, r]` */
+  readonly mixer: HostTensor;
+}
+
+export type LowRankTreatment =
+  | { readonly method: 'lora'; readonly adapters: readonly LoraPlan[] }
+  | { readonly method: 'dora'; readonly adapters: readonly DoraPlan[] }
+  | { readonly method: 'moslora'; readonly adapters: readonly MosloraPlan[] };
+
+export const lowRankConfig = ({
+  a,
+  scale,
+  active = true,
+  trains = true,
+  freezeA = false,
+}: LoraPlan): LowRankConfig => ({ rank: a.shape[0] ?? 0, scale, active, trains, freezeA });
+
+const checkPlan = (
+  { in: width, out }: LinearConfig,
+  plan: LoraPlan & Partial<DoraPlan> & Partial<MosloraPlan>,
+  path: string,
+): Result<LoraPlan> => {
+  const rank = plan.a.shape[0] ?? 0;
+  return pipe(
+    checkShape(plan.a, [rank, width], `${path}.lora_A`),
+    E.chain(() => checkShape(plan.b, [out, rank], `${path}.lora_B`)),
+    E.chain((b) => (plan.mixer ? checkShape(plan.mixer, [rank, rank], `${path}.lora_mixer`) : E.right(b))),
+    E.chain((b) => (plan.magnitude ? checkShape(plan.magnitude, [out], `${path}.lora_magnitude_vector`) : E.right(b))),
+    E.chain(() =>
+      Number.isFinite(plan.scale) ? E.right(plan) : fail('ConfigError', 'a finite scale', String(plan.scale), path),
+    ),
+  );
+};
+
+const layerOf = <T extends Spec>(
+  k: Kernels<T>,
+  config: LinearConfig,
+  { method, adapters }: LowRankTreatment,
+): AnyLayer<T> => {
+  const configs = adapters.map(lowRankConfig);
+  if (method === 'dora') return anyLayer(doraLinear(k, config, configs));
+  return method === 'lora' ? anyLayer(loraLinear(k, config, configs)) : anyLayer(mosloraLinear(k, config, configs));
+};
+
+type Matrices<T> = Readonly<Record<string, T>>;
+
+const startOf = <T extends Spec>(k: Kernels<T>, weight: T, a: T, b: T, scale: number): T =>
+  k.scope(() => rowNorms(k, loraWeight(k, weight, { a, b }, scale)));
+
+/** The matrices of each adapter, in the order in which x passes through them. */
+const matricesOf = <T extends Spec>(k: Kernels<T>, weight: T, treatment: LowRankTreatment): readonly Matrices<T>[] => {
+  switch (treatment.method) {
+    case 'lora':
+      return treatment.adapters.map(({ a, b }) => ({ a: k.fromHost(a), b: k.fromHost(b) }));
+    case 'moslora':
+      return treatment.adapters.map(({ a, mixer, b }) => ({
+        ...{ a: k.fromHost(a), mixer: k.fromHost(mixer), b: k.fromHost(b) },
+      }));
+    case 'dora':
+      return treatment.adapters.map(({ magnitude, scale, ...plan }) => {
+        const [a, b] = [k.fromHost(plan.a), k.fromHost(plan.b)];
+        return { a, b, magnitude: magnitude ? k.fromHost(magnitude) : startOf(k, weight, a, b, scale) };
+      });
+  }
+};
+
+/** Errors: matrices of another shape, a scale that is no number, a convolution. `base` was found good. */
+export const adaptLowRank = <T extends Spec>(
+  k: Kernels<T>,
+  { path, operation: { kind, config } }: Site,
+  base: HostAffine,
+  treatment: LowRankTreatment,
+): Result<Module<T>> => {
+  if (kind !== 'linear')
+    return fail('ConfigError', `a linear map, which ${treatment.method} adapts`, `a ${kind}`, path);
+  return pipe(
+    treatment.adapters as readonly LoraPlan[],
+    E.traverseArray((plan) => checkPlan(config, plan, path)),
+    E.map(() => {
+      const affine = toDevice(k, base);
+      return {
+        layer: layerOf(k, config, treatment),
+        params: { ...affine, adapters: matricesOf(k, affine.weight, treatment) },
+      };
+    }),
+  );
+};
