@@ -168,24 +168,27 @@ const blockBytes = ({ layers }: LlamaConfig, [model]: Kept): number => {
   return residualBytes(Object.fromEntries(Object.entries(model).filter(([name]) => name.startsWith(prefix))));
 };
 
+/** Activations that a map of the widest input, the feed-forward's, makes for its input gradient beside the one itself. */
+const ownActivations = (method: PlannedMethod, { width, feedForward }: LlamaConfig): number => {
+  if (method === 'dora') return feedForward + 5 * width;
+  return method === 'lora' || method === 'moslora' ? feedForward : 0;
+};
+
 /**
- * An estimate of the most that is alive in a step beside what the other figures count. Towards the end of the backward
- * pass these are gradients of activations, f32, for n = batch × sequence tokens: of the logits; of what goes into each
- * half of each block, or into each block that is computed again; and those inside one half of a block, of its inputs and
- * outputs, with that block's own residual where it is computed again. Or, if it is more, what the optimizer makes once
- * the residual is gone: a delta for each number that trains. Not counted: what kernels pack for themselves.
+ * An estimate of the most that is alive in a step beside what the other figures count. In the backward pass of the last
+ * block these are gradients of activations, f32, for n = batch × sequence tokens: of the logits; of what the block gave; and
+ * those inside one half of it, with the block's own residual where it is computed again. Not
+ * counted: what kernels pack for themselves.
  */
 const workspaceOf = (
-  { config: c, recompute }: PlanSettings,
+  { config: c }: PlanSettings,
+  method: PlannedMethod,
   tokens: number,
-  bytes: Account,
   recomputed: number,
 ): number => {
-  const { width, layers, headWidth, heads, groups, feedForward, vocabulary } = c;
-  const between = (recompute ? layers + 2 : 2 * layers) * width;
-  const inside = 3 * width + Math.max(3 * feedForward, 3 * (heads + groups) * headWidth);
-  const backward = 4 * tokens * (vocabulary + between + inside) + recomputed;
-  return Math.max(backward, bytes.trainable - bytes.residual);
+  const { width, headWidth, heads, groups, feedForward, vocabulary } = c;
+  const inside = width + Math.max(3 * feedForward + ownActivations(method, c), 3 * (heads + groups) * headWidth);
+  return 4 * tokens * (vocabulary + inside) + recomputed;
 };
 
 // The plan
@@ -207,7 +210,7 @@ export const planner = (s: PlanSettings): ((method: PlannedMethod) => Result<Pla
         bytesAt: (sequence) => {
           const known = account(problem, input(sequence));
           const recomputed = recompute ? blockBytes(config, keptBy(whole, sequence)) : 0;
-          const workspace = workspaceOf(s, batch * sequence, known, recomputed);
+          const workspace = workspaceOf(s, method, batch * sequence, recomputed);
           const total = known.weights + known.gradients + known.optimizer + known.residual + workspace;
           return { ...known, workspace, total };
         },

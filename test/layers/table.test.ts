@@ -13,6 +13,7 @@ const helpers: ReadonlySet<string> = new Set([
   'conv2dOutput',
   'convolution',
   'doraWeight',
+  'dropBackward', // its backward pass is not its derivative: test/core/combinators.test.ts
   'freshLora',
   'freshMoslora',
   'frozen',
