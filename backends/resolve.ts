@@ -24,6 +24,8 @@ export interface BackendOptions {
    * up to {@link DEFAULT_THREADS}.
    */
   readonly threads?: number | undefined;
+  /** The most bytes that the memory of the wasm backend may grow to, its own needs included; the others know no limit. */
+  readonly memoryLimit?: number | undefined;
 }
 
 /** So many threads share a memory bus well on most machines; more only where asked for. */
@@ -106,11 +108,21 @@ const wasm =
     if (E.isLeft(wanted)) return wanted;
     const [{ wasmBackend }, { hire, processors }] = await Promise.all([import('./wasm/backend.ts'), platform()]);
     const threads = wanted.right ?? Math.min(processors, DEFAULT_THREADS);
-    return E.map(sealed<WasmTensor>)(await wasmBackend({ threads, hire, relaxed }));
+    const { memoryLimit: limit } = options;
+    return E.map(sealed<WasmTensor>)(
+      await wasmBackend({ threads, hire, relaxed, ...(limit !== undefined && { limit }) }),
+    );
   };
 
-const reference = async (): Promise<Result<AnyBackend>> =>
-  E.right(sealed((await import('./reference/backend.ts')).referenceF32()));
+const unlimited = ({ memoryLimit }: BackendOptions, load: () => Promise<AnyBackend>): Promise<Result<AnyBackend>> =>
+  memoryLimit === undefined
+    ? load().then(E.right)
+    : Promise.resolve(
+        fail('ConfigError', 'the wasm backend, whose memory has a limit', `${memoryLimit} bytes`, 'memoryLimit'),
+      );
+
+const reference = (options: BackendOptions): Promise<Result<AnyBackend>> =>
+  unlimited(options, async () => sealed((await import('./reference/backend.ts')).referenceF32()));
 
 const notYet = (name: string): Promise<Result<AnyBackend>> =>
   Promise.resolve(
@@ -124,7 +136,7 @@ const entries: Readonly<Record<string, Entry>> = {
   },
   'reference-f64': {
     about: 'the same loops in f64: the oracle',
-    load: async () => E.right(sealed((await import('./reference/backend.ts')).referenceF64())),
+    load: (options) => unlimited(options, async () => sealed((await import('./reference/backend.ts')).referenceF64())),
   },
   wasm: { about: 'WebAssembly SIMD, exact', load: wasm(false), engine: wasmEngine },
   'wasm-relaxed': {
@@ -145,7 +157,7 @@ export const backendNames: readonly string[] = [AUTO, ...Object.keys(entries)];
 const automatic = async (options: BackendOptions): Promise<Result<AnyBackend>> => {
   const fast = await wasm(false)(options);
   const isUnavailable = E.isLeft(fast) && fast.left.tag === 'BackendError';
-  return isUnavailable ? reference() : fast;
+  return isUnavailable ? reference(options) : fast;
 };
 
 /** The name that counts: the given one, else the environment's, else `auto`. */

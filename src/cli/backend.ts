@@ -8,8 +8,12 @@ export interface BackendChoice {
   readonly threads?: number | undefined;
 }
 
-export const openBackend = async ({ backend: name, threads }: BackendChoice): Promise<Result<AnyBackend>> => {
-  const backend = await resolveBackend(name, { threads });
+/** `memoryLimit`: bytes. */
+export const openBackend = async (
+  { backend: name, threads }: BackendChoice,
+  memoryLimit?: number,
+): Promise<Result<AnyBackend>> => {
+  const backend = await resolveBackend(name, { threads, memoryLimit });
   if (E.isLeft(backend)) return backend;
   const { name: found, threads: available } = backend.right;
   return threads === undefined || threads === available

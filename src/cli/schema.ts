@@ -28,3 +28,16 @@ export const parseWith = <A>(
   const [issue] = parsed.issues;
   return fail('ConfigError', issue.expected ?? issue.message, issue.received, `${where}: ${v.getDotPath(issue)}`);
 };
+
+const units: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+const size = /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB)$/;
+
+/** `8GiB`, as bytes. */
+export const bytes: v.GenericSchema<unknown, number> = v.pipe(
+  v.string(),
+  v.check((text) => size.test(text), 'a size in B, KiB, MiB, GiB or TiB, as in 8GiB'),
+  v.transform((text): number => {
+    const [, number, unit = ''] = size.exec(text) as RegExpExecArray;
+    return Math.floor(Number(number) * (units[unit] as number));
+  }),
+);

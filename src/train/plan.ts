@@ -177,8 +177,8 @@ const ownActivations = (method: PlannedMethod, { width, feedForward }: LlamaConf
 /**
  * An estimate of the most that is alive in a step beside what the other figures count. In the backward pass of the last
  * block these are gradients of activations, f32, for n = batch × sequence tokens: of the logits; of what the block gave; and
- * those inside one half of it, with the block's own residual where it is computed again. Not
- * counted: what kernels pack for themselves.
+ * those inside one half of it, with the block's own residual where it is computed again. And as much as the largest of them
+ * lies in gaps between tensors, which no other one fits into. Not counted: what kernels pack for themselves.
  */
 const workspaceOf = (
   { config: c }: PlanSettings,
@@ -188,7 +188,8 @@ const workspaceOf = (
 ): number => {
   const { width, headWidth, heads, groups, feedForward, vocabulary } = c;
   const inside = width + Math.max(3 * feedForward + ownActivations(method, c), 3 * (heads + groups) * headWidth);
-  return 4 * tokens * (vocabulary + inside) + recomputed;
+  const gaps = Math.max(feedForward, vocabulary);
+  return 4 * tokens * (vocabulary + inside + gaps) + recomputed;
 };
 
 // The plan

@@ -130,9 +130,32 @@ describe('paca bench step --model llama', () => {
   }, 60_000);
 });
 
+describe('paca bench longest', () => {
+  const schema = v.strictObject({
+    memory: v.literal(40 * 2 ** 20),
+    rank: v.literal(16),
+    results: v.array(v.strictObject({ method: v.string(), planned: v.number(), measured: v.number() })),
+  });
+  const flags = ['longest', '--memory', '40MiB', '--methods', '[paca, lora]', '--backend', 'wasm', '--threads', '1'];
+
+  it('finds by running it what plan predicts, longer by PaCA than by LoRA', async () => {
+    const { results } = await reportOf(schema, ...flags);
+    expect(results.map(({ method }) => method)).toEqual(['paca', 'lora']);
+    const [paca, lora] = results;
+    for (const { planned, measured } of results) expect(Math.abs(planned / measured - 1)).toBeLessThan(0.15);
+    expect(paca!.measured).toBeGreaterThan(1.23 * lora!.measured);
+  }, 120_000);
+
+  it('says it in a table', async () => {
+    const { output } = await call(['bench', ...flags.with(4, '[lora]'), '--rank', '8']);
+    expect(output).toMatch(/rank 8, in 40\.0 MiB\n/);
+    expect(output).toMatch(/\nlora +\d+ +\d+ \([+−]\d+\.\d%\) +\+0\.0%/);
+  }, 120_000);
+});
+
 describe('paca bench refuses', () => {
   it.each([
-    [[], 'one of gemm, step'],
+    [[], 'one of gemm, step, longest'],
     [['train'], "got 'train'"],
     [['gemm', 'step'], 'one measurement'],
     [['gemm', '--rank', '3'], "got 'rank'"],
@@ -146,6 +169,10 @@ describe('paca bench refuses', () => {
     [['step', '--model', 'gpt'], '"mlp" | "llama"'],
     [['step', '--steps', '0'], 'steps'],
     [['step', '--sizes', '[8x8x8]'], "got 'sizes'"],
+    [['longest', '--memory', '8'], 'a size in B, KiB, MiB, GiB or TiB, as in 8GiB'],
+    [['longest', '--methods', '[all]'], 'methods'],
+    [['longest', '--rank', '257', '--methods', '[paca]'], 'a rank of at most 256, got 257'],
+    [['longest', '--backend', 'reference'], 'the wasm backend, whose memory has a limit'],
   ])('%j', async (argv, message) => {
     const { error, output } = await call(['bench', ...argv]);
     expect(output).toBe('');

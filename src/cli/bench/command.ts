@@ -1,16 +1,19 @@
-/** `paca bench gemm` and `paca bench step`: how fast products and training steps are here. */
+/** `paca bench`: how fast products and training steps are here, and how long a sequence can be trained in so much memory. */
 import * as E from 'fp-ts/lib/Either.js';
 import * as v from 'valibot';
 import type { AnyBackend } from '../../../backends/resolve.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { type BackendChoice, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
-import { count, parseWith } from '../schema.ts';
+import { bytes, count, parseWith } from '../schema.ts';
 import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
 import { defaultSizes, type GemmReport, measureProducts, type ProductSize } from './gemm.ts';
-import { llamaSizes } from './problems.ts';
+import { type LongestReport, measureLongest } from './longest.ts';
+import { llamaConfig, llamaSizes, type Method } from './problems.ts';
 import { measureStep, type StepReport, type StepSettings } from './step.ts';
+
+const methods = ['full', 'paca', 'lora', 'dora', 'moslora'] as const;
 
 const choice = { backend: v.optional(v.string()), threads: v.optional(count) };
 
@@ -33,11 +36,18 @@ const gemmSchema = v.strictObject({
 const stepSchema = v.strictObject({
   ...choice,
   model: v.optional(v.picklist(['mlp', 'llama']), 'mlp'),
-  method: v.optional(v.picklist(['full', 'paca', 'lora', 'dora', 'moslora']), 'full'),
+  method: v.optional(v.picklist(methods), 'full'),
   rank: v.optional(count, 16),
   batchSize: v.optional(count, 256),
   width: v.optional(count, 512),
   steps: v.optional(count, 40),
+});
+
+const longestSchema = v.strictObject({
+  ...choice,
+  methods: v.optional(v.array(v.picklist(methods)), [...methods]),
+  rank: v.optional(count, 16),
+  memory: v.optional(bytes, '256MiB'),
 });
 
 /** Options of `step` that only the MLP has. */
@@ -87,6 +97,22 @@ const showStep = ({ print }: World, r: StepReport): void => {
   print(`peak memory ${formatBytes(r.peakBytes)}\n`);
 };
 
+const showLongest = ({ print, columns: width }: World, { memory, rank, results }: LongestReport): void => {
+  const { layers, width: features } = llamaConfig;
+  print(`llama of ${layers} layers, width ${features}, f32, one sequence, rank ${rank}, in ${formatBytes(memory)}\n\n`);
+  const lora = results.find(({ method }) => method === 'lora')?.measured;
+  const headers = ['method', 'longest sequence', 'planned', 'beside LoRA'].map((header) => ({ header }));
+  const rows = results.map(({ method, measured, planned }) => [
+    method,
+    formatCount(measured),
+    `${formatCount(planned)} (${signed(planned / measured - 1)})`,
+    lora === undefined ? '–' : signed(measured / lora - 1),
+  ]);
+  print(`${renderTable(headers, rows, { width })}\n`);
+};
+
+const signed = (fraction: number): string => `${fraction < 0 ? '−' : '+'}${formatPercent(Math.abs(fraction))}`;
+
 /** Options that the model or the method makes no use of, and ranks above the number of columns. */
 const checkStep = (flags: object, { model, method, rank, width }: StepSettings): Result<null> => {
   const wrong = (expected: string, came: unknown): Result<never> =>
@@ -96,9 +122,14 @@ const checkStep = (flags: object, { model, method, rank, width }: StepSettings):
   }
   const own = model === 'mlp' ? undefined : Object.entries(flags).find(([name]) => ofMlp.includes(name));
   if (own !== undefined) return wrong(`--model mlp, without which '${own[0]}' has no effect`, own[1]);
-  const columns = model === 'mlp' ? width : llamaSizes.width;
-  return method === 'paca' && rank > columns ? wrong(`a rank of at most ${columns}`, rank) : E.right(null);
+  return checkColumns('step', [method], rank, model === 'mlp' ? width : llamaSizes.width);
 };
+
+/** PaCA cannot choose more columns than there are. */
+const checkColumns = (action: string, chosen: readonly Method[], rank: number, columns: number): Result<null> =>
+  chosen.includes('paca') && rank > columns
+    ? fail('ConfigError', `a rank of at most ${columns}`, String(rank), where(action))
+    : E.right(null);
 
 /** Opens the backend, measures, shows. */
 const measuring = async <A>(
@@ -133,16 +164,28 @@ const actions: Readonly<Record<string, (world: World, json: boolean, flags: obje
     if (E.isLeft(checked)) return checked;
     return measuring(world, json, { backend, threads }, (b) => measureStep(b, settings, world.clock), showStep);
   },
+  longest: async (world, json, flags) => {
+    const input = parseWith(longestSchema, keysOf(longestSchema), flags, where('longest'));
+    if (E.isLeft(input)) return input;
+    const checked = checkColumns('longest', input.right.methods, input.right.rank, llamaSizes.width);
+    if (E.isLeft(checked)) return checked;
+    const report = await measureLongest(input.right);
+    if (E.isLeft(report)) return report;
+    if (json) printJson(world, report.right);
+    else showLongest(world, report.right);
+    return E.right(0);
+  },
 };
 
 export const bench: Command = {
-  summary: 'how fast matrix products and training steps are here',
+  summary: 'how fast matrix products and training steps are here, and the longest sequence that trains',
   usage:
     "paca bench gemm [--sizes '[512x512x512, ...]'] [--seconds 1] [--backend NAME] [--threads N] [--json]\n" +
     '       paca bench step [--model mlp|llama] [--method full|paca|lora|dora|moslora] [--rank 16] [--steps 40]\n' +
-    '                       [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]',
-  keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps'],
-  texts: ['backend', 'model', 'method'],
+    '                       [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]\n' +
+    "       paca bench longest [--memory 256MiB] [--methods '[paca, lora]'] [--rank 16] [--threads N] [--json]",
+  keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps', 'methods'],
+  texts: ['backend', 'model', 'method', 'memory'],
   switches: ['json'],
   run: async (world, { positionals, values }) => {
     const [name = '', ...rest] = positionals;

@@ -37,7 +37,8 @@ export interface Measured {
 type AnyKernels = AnyBackend['kernels'];
 type AnyLoss = Problem<Spec, unknown>['loss'];
 
-const config: LlamaConfig = {
+/** The model of four layers that steps are measured on. */
+export const llamaConfig: LlamaConfig = {
   vocabulary: 512,
   width: 256,
   layers: 4,
@@ -59,9 +60,9 @@ const config: LlamaConfig = {
 /** The LLaMA's batch and its features; every sequence is as long as the model allows. */
 export const llamaSizes: Readonly<Record<'batchSize' | 'tokens' | 'width' | 'layers', number>> = {
   batchSize: 4,
-  tokens: config.positions,
-  width: config.width,
-  layers: config.layers,
+  tokens: llamaConfig.positions,
+  width: llamaConfig.width,
+  layers: llamaConfig.layers,
 };
 
 /** Ones for norms, else about the size 1/√width; each made when it is read, so that they are not all held at once. */
@@ -125,14 +126,17 @@ export const mlpProblem = (k: AnyKernels, adaptation: Adaptation, batchSize: num
 };
 
 /** The linear maps of every layer are adapted; embedding, norms and head train in `full` alone. */
-export const llamaProblem = (k: AnyKernels, adaptation: Adaptation): Measured => {
-  const architecture = llama(config);
-  const { batchSize, tokens } = llamaSizes;
+export const llamaProblem = (
+  k: AnyKernels,
+  adaptation: Adaptation,
+  { batchSize, tokens }: Pick<typeof llamaSizes, 'batchSize' | 'tokens'> = llamaSizes,
+): Measured => {
+  const architecture = llama({ ...llamaConfig, positions: tokens });
   return {
     problem: problemOf(k, architecture, adaptation, architecture.head, crossEntropy(k) as AnyLoss),
     batch: {
-      inputs: k.fromHost(tokenIds([batchSize, tokens], config.vocabulary, 0)),
-      targets: k.fromHost(tokenIds([batchSize, tokens], config.vocabulary, 1)),
+      inputs: k.fromHost(tokenIds([batchSize, tokens], llamaConfig.vocabulary, 0)),
+      targets: k.fromHost(tokenIds([batchSize, tokens], llamaConfig.vocabulary, 1)),
       count: batchSize * tokens,
     },
   };

@@ -6,22 +6,9 @@ import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
 import type { ModulePattern } from '../../methods/targets.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import type { PlannedMethod } from '../../train/plan.ts';
-import { count, modules, parseWith, path } from '../schema.ts';
+import { bytes, count, modules, parseWith, path } from '../schema.ts';
 
 export const plannedMethods: readonly PlannedMethod[] = ['full', 'paca', 'lora', 'dora', 'moslora'];
-
-const units: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
-const size = /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|TiB)$/;
-
-/** `8GiB`, as bytes. */
-const bytes = v.pipe(
-  v.string(),
-  v.check((text) => size.test(text), 'a size in B, KiB, MiB, GiB or TiB, as in 8GiB'),
-  v.transform((text): number => {
-    const [, number, unit = ''] = size.exec(text) as RegExpExecArray;
-    return Math.floor(Number(number) * (units[unit] as number));
-  }),
-);
 
 const schema = v.strictObject({
   base: v.optional(path),
