@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { openBackend } from '../../src/cli/backend.ts';
 import { loadAdapted } from '../../src/cli/text/adapted.ts';
-import { openBase } from '../../src/cli/text/base.ts';
+import { openFolder } from '../../src/cli/text/base.ts';
 import { settled, speak } from '../../src/cli/text/speech.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
@@ -211,7 +211,7 @@ describe('paca generate --file', () => {
 describe('pieces', () => {
   it('joined are the text, and none ends within a character', async () => {
     const backend = orThrow(await openBackend({ backend: 'reference' }));
-    const opened = orThrow(await openBase(base)());
+    const opened = orThrow(await openFolder(base)());
     const model = orThrow(await loadAdapted({ terminal: { write: () => true } }, backend.kernels, opened, null)());
     const speaker = { kernels: backend.kernels, base: opened, model, params: model.params };
     for (const seed of [1, 2, 3, 4]) {

@@ -9,9 +9,11 @@ import type { Source } from '../../io/source.ts';
 import { nodeSource } from '../../io/source-node.ts';
 import type { Architecture, Weights } from '../../models/architecture.ts';
 import type { LlamaConfig } from '../../models/llama/config.ts';
-import { llama } from '../../models/llama/llama.ts';
+import { type LlamaOptions, llama } from '../../models/llama/llama.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import type { HostTensor } from '../../spec/tensor.ts';
+import type { World } from '../command.ts';
+import { baseFolder } from './base-folder.ts';
 import { readJson, readText } from './files.ts';
 
 export interface Base {
@@ -46,8 +48,8 @@ const checkVocabulary = (tokenizer: Tokenizer, { vocabulary }: LlamaConfig): Res
     ? E.right(tokenizer)
     : fail('ConfigError', `at most ${vocabulary} tokens`, String(tokenizer.vocabularySize), 'tokenizer.json');
 
-/** Errors say which file of the folder is at fault. */
-export const openBase = (folder: string, options: { readonly recompute?: boolean } = {}): Task<Base> => {
+/** A base in a folder. Errors say which file of it is at fault. */
+export const openFolder = (folder: string, options: LlamaOptions = {}): Task<Base> => {
   const source = nodeSource(folder);
   return pipe(
     TE.Do,
@@ -71,6 +73,13 @@ export const openBase = (folder: string, options: { readonly recompute?: boolean
     TE.mapLeft((e) => ({ ...e, where: `${folder}: ${e.where}` })),
   );
 };
+
+/** A base by its folder or its name on a hub. */
+export const openBase = (world: Pick<World, 'terminal'>, base: string, options: LlamaOptions = {}): Task<Base> =>
+  pipe(
+    baseFolder(world, base),
+    TE.chain((folder) => openFolder(folder, options)),
+  );
 
 /** Every weight in host memory, for a selection that reads them. */
 export const hostWeights = async ({ checkpoint }: Base): Promise<Result<Weights>> => {

@@ -15,7 +15,10 @@ const key = <S extends v.GenericSchema>(value: S, description: string) =>
   v.pipe(v.optional(value), v.description(description));
 
 const schema = v.strictObject({
-  base: v.pipe(path, v.description('Folder of a Hugging Face checkpoint of the LLaMA family.')),
+  base: v.pipe(
+    path,
+    v.description('Hugging Face checkpoint of the LLaMA family: a folder, or owner/name[@revision], which is fetched.'),
+  ),
   data: v.pipe(path, v.description('JSONL file to learn from.')),
   validation: key(
     v.union([path, v.pipe(v.number(), v.minValue(0), v.ltValue(1))]),

@@ -137,7 +137,7 @@ const tellAll: Tell = async ({ print, terminal, clock }, speaker, prompts, input
 const run = (world: World, input: Input): Task<ExitCode> =>
   pipe(
     TE.Do,
-    TE.bind('base', () => openBase(input.base)),
+    TE.bind('base', () => openBase(world, input.base)),
     TE.bind('prompts', ({ base }) => promptsOf(base, input)),
     TE.bind('backend', () => () => openBackend(input)),
     TE.chain(({ base, prompts, backend: { kernels, dispose } }) => async () => {
@@ -157,7 +157,7 @@ const switches: readonly string[] = ['chat', 'json'];
 export const generateText: Command = {
   summary: 'text from a language model, or its answers to a file of prompts',
   usage:
-    'paca generate --base FOLDER [--adapter FOLDER] --prompt TEXT | --file PROMPTS.jsonl [--chat]\n' +
+    'paca generate --base FOLDER|OWNER/NAME [--adapter FOLDER] --prompt TEXT | --file PROMPTS.jsonl [--chat]\n' +
     '              [--max-tokens 128] [--temperature 0] [--top-k N] [--top-p P] [--seed 1]\n' +
     `              [--stop TEXT | --stop '["TEXT", ...]'] [--backend NAME] [--threads N] [--json]`,
   keys: keys.filter((key) => !texts.includes(key) && !switches.includes(key)),
