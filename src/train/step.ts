@@ -15,6 +15,7 @@ import { evaluate, type Mode } from '../models/architecture.ts';
 import type { Model } from '../models/model.ts';
 import { globalNorm, rootOfSum, squaredNorms } from '../optim/clip.ts';
 import { applyDeltas, type OptimizerState, type Release, type Transform } from '../optim/transform.ts';
+import type { DocumentStarts } from '../spec/documents.ts';
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 
@@ -41,6 +42,8 @@ export interface MicroBatch<T> {
   readonly targets: T;
   /** Targets that count: examples, tokens, or elements of a squared error. */
   readonly count: number;
+  /** Where documents start, if a row of tokens holds several: in host memory, as the mode takes it. */
+  readonly starts?: DocumentStarts | undefined;
 }
 
 export interface Metrics<T> {
@@ -103,7 +106,7 @@ const accumulate = <T extends Spec, R>(
   const denominator = batch.reduce((n, { count }) => n + count, 0);
   const shares = (micro: MicroBatch<T>, i: number): readonly [T, Tree<T>] => {
     const rng = splitRng(rngFromSeed(seed), `step ${state.step} micro ${i}`);
-    return lossAndGradient(problem, { kind: 'train', rng }, state.params, micro, denominator);
+    return lossAndGradient(problem, { kind: 'train', rng, starts: micro.starts }, state.params, micro, denominator);
   };
   const [first, ...rest] = batch;
   if (first === undefined) return defect('a batch of no micro-batches');
