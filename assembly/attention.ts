@@ -2,8 +2,9 @@
  * Attention and its derivative, with the operations of src/core/derived/attention.ts in their order, in memory that grows
  * with the keys and not with queries × keys: the rows of a block of queries are computed whole, used, and forgotten.
  *
- * Only keys that some query of the block sees are visited. The others would add products with p = 0, and sums that start
- * at +0 do not change by them; the first visited key is a multiple of 16, so that the lanes of the sums stay the same.
+ * Only keys that some query of the block sees are visited, from the first one of its first query on, as no later query
+ * sees an earlier key. The others would add products with p = 0, and sums that start at +0 do not change by them; the first
+ * visited key is a multiple of 16, so that the lanes of the sums stay the same.
  *
  * q, y: `[batch, queries, heads, width]`; k, v: `[batch, keys, groups, width]`. Of the pieces of work a call does number
  * `first` and every `step`-th after it; `rows` is room for {@link roomBytes} bytes that no other call uses.
@@ -33,10 +34,16 @@ export function roomBytes(keys: i32, backward: bool): usize {
   return backward ? 2 * blockBytes(keys) : blockBytes(keys);
 }
 
-/** Keys that query `i` sees: from … */
+/** Keys that query `i` sees: from … `starts`: where the documents of the sequence's queries start, or 0 for none. */
 @inline
-function firstSeen(i: i32, queries: i32, keys: i32, window: i32): i32 {
-  return max(0, keys - queries + i + 1 - window);
+function firstSeen(i: i32, queries: i32, keys: i32, window: i32, starts: usize): i32 {
+  return max(starts ? load<i32>(at(starts, i)) : 0, keys - queries + i + 1 - window);
+}
+
+/** The part of `starts` that is a sequence's. */
+@inline
+function startsOf(starts: usize, sequence: i32, queries: i32): usize {
+  return starts ? at(starts, sequence * queries) : 0;
 }
 
 /** … to before this one. */
@@ -84,14 +91,14 @@ function softmaxBackward(p: usize, dp: usize, count: i32, scale: f32): void {
 @inline
 function probabilities(
   query: i32, rows: i32, low: i32, high: i32, queries: i32, keys: i32, width: i32,
-  scale: f32, causal: bool, window: i32,
+  scale: f32, causal: bool, window: i32, starts: usize,
   q: usize, strideQ: usize, k: usize, strideK: usize, out: usize, scratch: usize,
 ): void {
   const stride = rowStride(keys);
   const count = high - low;
   multiply(NT, rows, count, width, q, strideQ, k, strideK, out, stride, true, scratch);
   for (let i = 0; i < rows; i++) {
-    const from = causal ? firstSeen(query + i, queries, keys, window) : 0;
+    const from = causal ? firstSeen(query + i, queries, keys, window, starts) : 0;
     const to = lastSeen(query + i, queries, keys, causal);
     softmax(out + <usize>i * stride, count, from - low, to - low, scale);
   }
@@ -100,7 +107,7 @@ function probabilities(
 /** y; a piece is a block of queries of a head of a sequence. A `window` of `keys` is no limit. */
 export function attention(
   first: i32, step: i32, batch: i32, queries: i32, keys: i32, heads: i32, groups: i32, width: i32,
-  scale: f32, causal: bool, window: i32,
+  scale: f32, causal: bool, window: i32, starts: usize,
   q: usize, k: usize, v: usize, y: usize, rows: usize, scratch: usize,
 ): void {
   const blocks = (queries + BLOCK - 1) / BLOCK;
@@ -111,13 +118,14 @@ export function attention(
     const query = (piece % blocks) * BLOCK;
     const head = (piece / blocks) % heads;
     const sequence = piece / blocks / heads;
+    const documents = startsOf(starts, sequence, queries);
     const count = min(queries - query, BLOCK);
-    const low = causal ? firstSeen(query, queries, keys, window) & ~15 : 0;
+    const low = causal ? firstSeen(query, queries, keys, window, documents) & ~15 : 0;
     const high = lastSeen(query + count - 1, queries, keys, causal);
     const ofQuery = <usize>(sequence * queries + query) * strideQ + at(0, head * width);
     const ofKey = <usize>(sequence * keys + low) * strideK + at(0, (head / (heads / groups)) * width);
     probabilities(
-      query, count, low, high, queries, keys, width, scale, causal, window,
+      query, count, low, high, queries, keys, width, scale, causal, window, documents,
       q + ofQuery, strideQ, k + ofKey, strideK, rows, scratch,
     );
     multiply(NN, count, width, high - low, rows, stride, v + ofKey, strideK, y + ofQuery, strideQ, true, scratch);
@@ -127,7 +135,7 @@ export function attention(
 /** dq, dk and dv; a piece is a group of a sequence, whose sums over queries run head after head. */
 export function attentionBackward(
   first: i32, step: i32, batch: i32, queries: i32, keys: i32, heads: i32, groups: i32, width: i32,
-  scale: f32, causal: bool, window: i32,
+  scale: f32, causal: bool, window: i32, starts: usize,
   q: usize, k: usize, v: usize, dy: usize, dq: usize, dk: usize, dv: usize, rows: usize, scratch: usize,
 ): void {
   const ofGroup = heads / groups;
@@ -138,6 +146,7 @@ export function attentionBackward(
   for (let piece = first; piece < batch * groups; piece += step) {
     const sequence = piece / groups;
     const group = piece % groups;
+    const documents = startsOf(starts, sequence, queries);
     const firstKey = <usize>(sequence * keys) * strideK + at(0, group * width);
     for (let key = 0; key < keys; key++) {
       memory.fill(dk + firstKey + <usize>key * strideK, 0, <usize>width << 2);
@@ -146,13 +155,13 @@ export function attentionBackward(
     for (let head = group * ofGroup; head < (group + 1) * ofGroup; head++) {
       for (let query = 0; query < queries; query += BLOCK) {
         const count = min(queries - query, BLOCK);
-        const low = causal ? firstSeen(query, queries, keys, window) & ~15 : 0;
+        const low = causal ? firstSeen(query, queries, keys, window, documents) & ~15 : 0;
         const high = lastSeen(query + count - 1, queries, keys, causal);
         const seen = high - low;
         const ofQuery = <usize>(sequence * queries + query) * strideQ + at(0, head * width);
         const ofKey = firstKey + <usize>low * strideK;
         probabilities(
-          query, count, low, high, queries, keys, width, scale, causal, window,
+          query, count, low, high, queries, keys, width, scale, causal, window, documents,
           q + ofQuery, strideQ, k + ofKey, strideK, rows, scratch,
         );
         multiply(TN, seen, width, count, rows, stride, dy + ofQuery, strideQ, dv + ofKey, strideK, false, scratch);

@@ -219,6 +219,7 @@ export {
   selectors,
   withSelector,
 } from './select/selector.ts';
+export type { DocumentStarts } from './spec/documents.ts';
 export type { DType, FloatType, HostArrays } from './spec/dtype.ts';
 export { bytesPerElement, hostArray } from './spec/dtype.ts';
 export { ERF32 } from './spec/elementary/erf.ts';
@@ -240,7 +241,6 @@ export {
   spec,
 } from './spec/tensor.ts';
 export { type Arithmetic, gamma, ieee } from './spec/tolerance.ts';
-
 export { type Account, account, measure, residualBytes, trainableCount } from './train/account.ts';
 export { type Evaluation, evaluateClassifier } from './train/evaluate.ts';
 export { type HostBatch, toDevice } from './train/host-batch.ts';

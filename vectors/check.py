@@ -126,13 +126,14 @@ def merge_case(case, t, dtype, *_):
     return {"merged": paca_weight(t["weight"], [adapter], dtype), "restored": t["weight"]}
 
 
-def seen(queries, keys, causal, window):
-    """Whether query i, at position keys - queries + i, sees key j."""
+def seen(queries, keys, causal, window, starts=None):
+    """Whether query i, at position keys - queries + i, sees key j: not one before the start of its document."""
     position = np.arange(keys - queries, keys)[:, None]
     key = np.arange(keys)[None, :]
     if not causal:
         return np.ones((queries, keys), bool)
-    return (key <= position) & (key > position - (keys if window is None else window))
+    near = (key <= position) & (key > position - (keys if window is None else window))
+    return near if starts is None else near & (key >= starts[:, None, :, None])
 
 
 def attention_case(case, t, dtype, *_):
@@ -142,7 +143,8 @@ def attention_case(case, t, dtype, *_):
     q, dy = (t[name].transpose(0, 2, 1, 3) for name in ("q", "dy"))
     k, v = (np.repeat(t[name].transpose(0, 2, 1, 3), of_group, axis=1) for name in ("k", "v"))
     scale = dtype(s["scale"])
-    scores = np.where(seen(q.shape[2], k.shape[2], s["causal"], s["window"]), scale * (q @ k.swapaxes(2, 3)), -np.inf)
+    sees = seen(q.shape[2], k.shape[2], s["causal"], s["window"], t.get("starts"))
+    scores = np.where(sees, scale * (q @ k.swapaxes(2, 3)), -np.inf)
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     p = powers / powers.sum(axis=-1, keepdims=True)
     dp = dy @ v.swapaxes(2, 3)
@@ -161,9 +163,10 @@ def attention_case(case, t, dtype, *_):
 
 
 def rope_case(case, t, dtype, *_):
-    """Pairs (i, i + width/2) as complex numbers, times cos + i sin."""
+    """Pairs (i, i + width/2) as complex numbers, times cos + i sin at each token's place in its document."""
     tokens, half = t["x"].shape[1], t["x"].shape[3] // 2
-    turn = (t["parameter.cos"][:tokens] + 1j * t["parameter.sin"][:tokens])[None, :, None, :]
+    places = np.arange(tokens)[None, :] - t.get("starts", 0)
+    turn = (t["parameter.cos"] + 1j * t["parameter.sin"])[places][:, :, None, :]
 
     def turned(x, by):
         z = (x[..., :half] + 1j * x[..., half:]) * by

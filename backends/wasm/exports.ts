@@ -7,7 +7,7 @@
 
 // ---- Products, attention, and the peak that they are measured against (assembly/gemm.ts, attention.ts, peak.ts)
 
-/** Which pieces of work, and the sizes and options of an attention; a `window` of `keys` is no limit. */
+/** Which pieces of work, and the sizes and options of an attention; a `window` of `keys` is no limit, `starts` of 0 none. */
 export type AttentionGeometry = readonly [
   first: number,
   step: number,
@@ -20,6 +20,7 @@ export type AttentionGeometry = readonly [
   scale: number,
   causal: number,
   window: number,
+  starts: number,
 ];
 
 /** Kernels of matrix products, and of attention, which is made of them. */
@@ -175,7 +176,14 @@ export interface TensorKernels {
   readonly swiglu: PairKernel;
   readonly swigluBackward: Ranged<[gate: number, up: number, dy: number, dgate: number, dup: number]>;
   readonly rope: Ranged<
-    [tokens: number, heads: number, half: number, direction: number, x: number, cos: number, sin: number, out: number]
+    [
+      ...sizes: [tokens: number, heads: number, half: number, direction: number],
+      x: number,
+      cos: number,
+      sin: number,
+      places: number,
+      out: number,
+    ]
   >;
 
   readonly rmsNorm: Ranged<[width: number, x: number, weight: number, epsilon: number, y: number, inverse: number]>;

@@ -29,7 +29,7 @@ const texts: readonly string[] = ['base', 'data', 'test'];
 export const finetune: Command = {
   summary: 'fine-tune a language model (--base, --data), or the digits model, in a resumable run folder',
   usage:
-    'paca finetune CONFIG.yaml | --base FOLDER --data FILE.jsonl [--KEY VALUE ...]\n' +
+    'paca finetune CONFIG.yaml | --base FOLDER|OWNER/NAME --data FILE.jsonl [--KEY VALUE ...]\n' +
     '              [--run FOLDER] [--resume] [--dry-run] [--json]\n' +
     '       paca finetune [--model mlp|cnn] [--KEY VALUE ...]   (digits)',
   keys: keys.filter((key) => !texts.includes(key)),

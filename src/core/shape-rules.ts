@@ -3,7 +3,7 @@
  * defect, because shapes were checked when the model was built.
  */
 import { defect } from '../spec/errors.ts';
-import { type Shape, type Spec, sameShape, showSpec, sizeOf } from '../spec/tensor.ts';
+import { type HostTensorOf, type Shape, type Spec, sameShape, showSpec, sizeOf } from '../spec/tensor.ts';
 import type { Layout } from './ops.ts';
 
 /** The shape that two shapes broadcast to: aligned at the last axis, a dimension of 1 stretches. */
@@ -96,9 +96,15 @@ export interface RopeSizes {
   readonly half: number;
 }
 
-export const ropeSizes = (x: Spec, cos: Spec, sin: Spec): RopeSizes => {
+/** `places`: the row of the tables for each token. */
+export const ropeSizes = (x: Spec, cos: Spec, sin: Spec, places?: HostTensorOf<'i32'>): RopeSizes => {
   const [batch = 0, tokens = 0, heads = 0, width = 0] = x.shape;
   const [rows = 0, half = 0] = cos.shape;
   const fits = x.shape.length === 4 && sameShape(cos.shape, sin.shape) && rows >= tokens && width === 2 * half;
+  if (
+    places !== undefined &&
+    (!sameShape(places.shape, [batch, tokens]) || places.data.some((p) => p < 0 || p >= rows))
+  )
+    defect(`rope: places ${showSpec(places)} of ${showSpec(x)} in tables of ${rows} rows`);
   return fits ? { batch, tokens, heads, half } : defect(`rope: ${[x, cos, sin].map(showSpec).join(', ')} do not fit`);
 };

@@ -4,14 +4,16 @@
  * With `pack`, rows have a fixed length and hold as many whole sequences as fit, in order: one that is longer than what is left of
  * a row starts a new row; none is cut. Without, each sequence has a row of its own, as long as the longest of its batch needs.
  *
- * **What packing is here.** Attention is not masked between the documents of a row: a document sees those before it, and
- * positions count on through the row. That is how causal models are pretrained, and a choice: it costs no padding and no mask,
- * and a document's loss then depends a little on its neighbours. Where it must not, leave `pack` off.
+ * The documents of a row do not see one another: a packed batch says where each starts (`starts`), attention looks no further
+ * back, and positions begin anew at 0. So a document's loss and gradients do not depend on its neighbours. With `across` they
+ * may: a document sees those before it and positions count on through the row, as many models are pretrained.
  *
  * Laws: the trained pairs (document up to i → token i + 1) of the rows are those of the sequences, each once, and none spans two
- * documents; `count` is the number of targets that are not −100; each sequence stands in one row.
+ * documents; `count` is the number of targets that are not −100; each sequence stands in one row; a token's start is that of its
+ * sequence in the row, and padding behind the last one is a document of its own.
  */
 import * as E from 'fp-ts/lib/Either.js';
+import type { DocumentStarts } from '../spec/documents.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import type { HostTensorOf } from '../spec/tensor.ts';
 import { inOrder } from './batches.ts';
@@ -20,19 +22,23 @@ import type { TokenSequence } from './sequences.ts';
 // model
 
 export type Packing =
-  /** Rows of this many tokens. */
-  | { readonly pack: true; readonly length: number }
+  /** Rows of this many tokens. `across`: a document sees those before it in its row; false if not given. */
+  | { readonly pack: true; readonly length: number; readonly across?: boolean }
   /** Rows as long as the longest sequence of the batch, rounded up to a multiple of `padToMultipleOf` (1: as it is). */
   | { readonly pack: false; readonly padToMultipleOf: number };
 
 /** Which sequences stand in a row, in order. Rows are what a step's batch is drawn from (`data/batches.ts`). */
 export type Row = Int32Array;
 
-/** Inputs i32[rows, length], targets i32[rows · length] (−100: none), and how many targets count. */
+/**
+ * Inputs i32[rows, length], targets i32[rows · length] (−100: none), and how many targets count; where documents start, if a
+ * row may hold several that do not see one another.
+ */
 export interface TokenBatch {
   readonly inputs: HostTensorOf<'i32'>;
   readonly targets: HostTensorOf<'i32'>;
   readonly count: number;
+  readonly starts?: DocumentStarts;
 }
 
 /** The target that is none: PyTorch's ignore_index. */
@@ -129,16 +135,21 @@ export const tokenBatch = (
   if (long !== undefined) return fail('DataError', `rows of at most ${length} tokens`, String(tokensIn(long)), 'rows');
   const inputs = new Int32Array(rows.length * length).fill(padding);
   const targets = new Int32Array(rows.length * length).fill(ignored);
+  const starts = new Int32Array(rows.length * length);
   documents.forEach((row, r) => {
-    row.reduce((start, document) => {
-      writeDocument(document, inputs, targets, start);
+    const end = row.reduce((start, document) => {
+      writeDocument(document, inputs, targets, r * length + start);
+      starts.fill(start, r * length + start, r * length + start + document.ids.length);
       return start + document.ids.length;
-    }, r * length);
+    }, 0);
+    starts.fill(end, r * length + end, (r + 1) * length);
   });
   return E.right({
     inputs: { dtype: 'i32', shape: [rows.length, length], data: inputs },
     targets: { dtype: 'i32', shape: [rows.length * length], data: targets },
     count: targets.reduce((n, t) => (t === ignored ? n : n + 1), 0),
+    ...(packing.pack &&
+      packing.across !== true && { starts: { dtype: 'i32', shape: [rows.length, length], data: starts } }),
   });
 };
 

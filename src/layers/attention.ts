@@ -30,7 +30,7 @@ export interface AttentionResidual<T> {
 export type AttentionInput<T> = readonly [q: T, kv: readonly [k: T, v: T]];
 
 const fits =
-  ({ heads, groups, width, causal, window }: AttentionConfig) =>
+  ({ heads, groups, width, causal, window, starts }: AttentionConfig) =>
   ([q, k, v, ...rest]: readonly Slot[]): boolean => {
     if (q === undefined || k === undefined || v === undefined || rest.length > 0) return false;
     const [batch = 0, queries = 0] = q.shape;
@@ -40,14 +40,16 @@ const fits =
       [k, v].every(({ shape }) => sameShape(shape, [batch, keys, groups, width])) &&
       heads % groups === 0 &&
       (!causal || queries <= keys) &&
-      (window === null || (causal && window > 0))
+      (window === null || (causal && window > 0)) &&
+      (starts === undefined || (causal && sameShape(starts.shape, [batch, queries])))
     );
   };
 
-const expected = ({ heads, groups, width, causal, window }: AttentionConfig): string =>
+const expected = ({ heads, groups, width, causal, window, starts }: AttentionConfig): string =>
   `float tensors q [batch, queries, ${heads}, ${width}], k and v [batch, keys, ${groups}, ${width}], ` +
   `heads a multiple of groups${causal ? ', at least as many keys as queries' : ''}` +
-  `${window === null ? '' : ', and a positive window with causal alone'}`;
+  `${window === null ? '' : ', and a positive window with causal alone'}` +
+  `${starts === undefined ? '' : `, and starts [batch, queries] = [${starts.shape.join(', ')}] with causal alone`}`;
 
 export const attention = <T extends Spec>(
   { attention: kernel }: Kernels<T>,

@@ -7,6 +7,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
 import { type None, none } from '../core/tree.ts';
+import { type DocumentStarts, placesInDocuments } from '../spec/documents.ts';
 import { elementary64 } from '../spec/elementary/index.ts';
 import type { HostTensorOf, Spec } from '../spec/tensor.ts';
 import { untrained } from './activations.ts';
@@ -19,25 +20,30 @@ export interface RopeTables<T> {
   readonly sin: T;
 }
 
+/** `starts`: where documents start, at each of which positions begin anew at 0. */
 export const rope = <T extends Spec>(
   { rope: kernel }: Kernels<T>,
   { heads, width }: HeadsConfig,
-): Layer<RopeTables<T>, None, T, T, None> => ({
-  forward: ({ cos, sin }, x) => [kernel.forward(x, cos, sin), none],
-  backward: ({ cos, sin }, _, dy) => [none, kernel.backward(dy, cos, sin)],
-  ...untrained,
-  output: (x) =>
-    pipe(
-      checkInput(
-        x,
-        `a float tensor [batch, tokens, ${heads}, ${width}] of an even width`,
-        'rope',
-        (s) => isFloat(s) && s.shape.length === 4 && s.shape[2] === heads && s.shape[3] === width && width % 2 === 0,
+  starts?: DocumentStarts,
+): Layer<RopeTables<T>, None, T, T, None> => {
+  const places = starts === undefined ? undefined : placesInDocuments(starts);
+  return {
+    forward: ({ cos, sin }, x) => [kernel.forward(x, cos, sin, places), none],
+    backward: ({ cos, sin }, _, dy) => [none, kernel.backward(dy, cos, sin, places)],
+    ...untrained,
+    output: (x) =>
+      pipe(
+        checkInput(
+          x,
+          `a float tensor [batch, tokens, ${heads}, ${width}] of an even width`,
+          'rope',
+          (s) => isFloat(s) && s.shape.length === 4 && s.shape[2] === heads && s.shape[3] === width && width % 2 === 0,
+        ),
+        E.map((s) => fresh(s, 'rope', s.shape)),
       ),
-      E.map((s) => fresh(s, 'rope', s.shape)),
-    ),
-  residual: () => none,
-});
+    residual: () => none,
+  };
+};
 
 /** θ^(−2i/width) for each pair i of elements: radians that it turns by from one position to the next. */
 export const ropeFrequencies = (width: number, theta: number): readonly number[] =>

@@ -7,16 +7,22 @@ import type { AnyLayer } from '../core/layer.ts';
 import { permutation, type Rng, splitRng, uniforms } from '../core/rng.ts';
 import type { Tree } from '../core/tree.ts';
 import { type Site, weightShape } from '../methods/operation.ts';
+import type { DocumentStarts } from '../spec/documents.ts';
 import { type HostTensor, type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
 
 /** Named host tensors: `layers.0.weight`, `layers.0.bias`. */
 export type Weights = Readonly<Record<string, HostTensor>>;
 
-/** What the forward pass is for. */
+/** What the forward pass is for. `starts`: where documents start, if rows of tokens hold several. */
 export type Mode =
-  | { readonly kind: 'evaluate' }
+  | { readonly kind: 'evaluate'; readonly starts?: DocumentStarts | undefined }
   /** Dropout acts, and the backward pass leaves branches out, with a random state for each step. */
-  | { readonly kind: 'train'; readonly rng: Rng; readonly dropBackward?: number }
+  | {
+      readonly kind: 'train';
+      readonly rng: Rng;
+      readonly dropBackward?: number;
+      readonly starts?: DocumentStarts | undefined;
+    }
   /**
    * The tokens that follow `position` others, one sequence after the other: attention reads the keys and values in
    * `past`, a residual of the pass before, and only the logits of the last token are given.

@@ -5,6 +5,7 @@
 import { type AnyLayer, andThen } from '../core/layer.ts';
 import { rngFromSeed } from '../core/rng.ts';
 import { leaves, mapTree, type SlotTree, type Tree } from '../core/tree.ts';
+import type { DocumentStarts } from '../spec/documents.ts';
 import { bytesOf, type HostTensor, inputSlot, type Spec } from '../spec/tensor.ts';
 import { initialState, type Problem, trainableOf } from './step.ts';
 
@@ -32,8 +33,10 @@ export const trainableCount = <T extends Spec, R>(problem: Problem<T, R>): numbe
   leaves(trainableOf(problem, problem.model.params)).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
 
 /** The model as it trains, dropout and all: in evaluation other buffers may be shared. */
-const trainingLayer = <T extends Spec, R>({ model, seed, dropBackward = 0 }: Problem<T, R>): AnyLayer<T> =>
-  model.layer({ kind: 'train', rng: rngFromSeed(seed), dropBackward });
+const trainingLayer = <T extends Spec, R>(
+  { model, seed, dropBackward = 0 }: Problem<T, R>,
+  starts?: DocumentStarts,
+): AnyLayer<T> => model.layer({ kind: 'train', rng: rngFromSeed(seed), dropBackward, starts });
 
 /** The residual of model and loss for one micro-batch of this spec. */
 export const residualOf = <T extends Spec, R>(problem: Problem<T, R>, input: Spec): SlotTree =>
@@ -56,9 +59,10 @@ export const measure = <T extends Spec, R>(
   problem: Problem<T, R>,
   inputs: HostTensor,
   targets: HostTensor,
+  starts?: DocumentStarts,
 ): Omit<Account, 'weights' | 'trainable'> => {
   const { kernels: k, model, loss } = problem;
-  const whole = andThen(k, trainingLayer(problem), loss);
+  const whole = andThen(k, trainingLayer(problem, starts), loss);
   return k.scope(() => {
     const p = [model.params, { targets: k.fromHost(targets), denominator: 1 }] as const;
     const alive = <A>(body: () => A): readonly [result: A, bytes: number] => {

@@ -2,7 +2,6 @@
 import type { Kernels } from '../core/fused.ts';
 import type { Tree } from '../core/tree.ts';
 import type { Loss } from '../layers/losses.ts';
-import { evaluate as evaluateMode } from '../models/architecture.ts';
 import type { Model } from '../models/model.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { type HostBatch, toDevice } from './host-batch.ts';
@@ -22,12 +21,11 @@ export const evaluateClassifier = async <T extends Spec, R>(
   loss: Loss<T, R>,
   batches: Iterable<HostBatch>,
 ): Promise<Evaluation> => {
-  const layer = model.layer(evaluateMode);
   let [total, correct, count] = [0, 0, 0];
   for (const batch of batches) {
     const [value, guess] = k.scope(() => {
-      const { inputs, targets } = toDevice(k, batch);
-      const [logits] = layer.forward(params, inputs);
+      const { inputs, targets, starts } = toDevice(k, batch);
+      const [logits] = model.layer({ kind: 'evaluate', starts }).forward(params, inputs);
       const [sum] = loss.forward({ targets, denominator: 1 }, logits);
       return [sum, k.argmaxLast(logits)];
     });

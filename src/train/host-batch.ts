@@ -1,6 +1,7 @@
 /** Micro-batches in host memory, as data loaders make them, and on a backend. */
 import * as E from 'fp-ts/lib/Either.js';
 import type { Kernels } from '../core/fused.ts';
+import type { DocumentStarts } from '../spec/documents.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
 import type { MicroBatch } from './step.ts';
@@ -10,6 +11,8 @@ export interface HostBatch {
   readonly targets: HostTensor;
   /** Targets that count. */
   readonly count: number;
+  /** Where documents start, if a row of tokens holds several, of which none is to see another. */
+  readonly starts?: DocumentStarts | undefined;
 }
 
 /** The target that is no example: PyTorch's ignore_index. */
@@ -30,8 +33,8 @@ export const checkTargets = ({ targets, count }: HostBatch, classes: number, whe
   return counted === count ? E.right(null) : fail('DataError', `a count of ${counted}`, String(count), where);
 };
 
-export const toDevice = <T extends Spec>(k: Kernels<T>, { inputs, targets, count }: HostBatch): MicroBatch<T> => ({
+export const toDevice = <T extends Spec>(k: Kernels<T>, { inputs, targets, ...rest }: HostBatch): MicroBatch<T> => ({
   inputs: k.fromHost(inputs),
   targets: k.fromHost(targets),
-  count,
+  ...rest,
 });

@@ -5,7 +5,6 @@
 import { asColumn, flatten, widthOf } from '../core/derived/shapes.ts';
 import type { Kernels } from '../core/fused.ts';
 import type { Tree } from '../core/tree.ts';
-import { evaluate } from '../models/architecture.ts';
 import type { Model } from '../models/model.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { type HostBatch, toDevice } from './host-batch.ts';
@@ -32,8 +31,8 @@ export const rowLogLikelihoods = async <T extends Spec>(
 ): Promise<readonly number[]> => {
   const [rows = 0, tokens = 0] = batch.inputs.shape;
   const values = k.scope(() => {
-    const { inputs, targets } = toDevice(k, batch);
-    const [logits] = model.layer(evaluate).forward(params, inputs);
+    const { inputs, targets, starts } = toDevice(k, batch);
+    const [logits] = model.layer({ kind: 'evaluate', starts }).forward(params, inputs);
     return logLikelihoods(k, logits, targets);
   });
   const { data } = await k.toHost(values);

@@ -14,7 +14,7 @@ import { widenHost } from '../io/widen-host.ts';
 import type { Affine } from '../layers/linear.ts';
 import type { Loss } from '../layers/losses.ts';
 import { columnView, type Site } from '../methods/operation.ts';
-import { type Architecture, evaluate, type Weights } from '../models/architecture.ts';
+import type { Architecture, Weights } from '../models/architecture.ts';
 import { buildModel, type Model } from '../models/model.ts';
 import { type ColumnStatistics, runSelector, type Selector, type Statistic } from '../select/selector.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
@@ -92,8 +92,8 @@ type Sums<T> = Readonly<Record<string, { readonly gradient: T; readonly norms: T
 
 const batchSums = <T extends Spec, R>(plan: StatisticsPlan<T, R>, model: Model<T>, batch: HostBatch): Sums<T> => {
   const { kernels: k, sites, loss } = plan;
-  const whole = andThen(k, model.layer(evaluate), loss);
-  const { inputs, targets, count } = toDevice(k, batch);
+  const { inputs, targets, count, starts } = toDevice(k, batch);
+  const whole = andThen(k, model.layer({ kind: 'evaluate', starts }), loss);
   const p = [model.params, { targets, denominator: count }] as const;
   const [, residual] = whole.forward(p, inputs);
   const [gradients] = whole.gradient(p, residual, k.full([], 1));

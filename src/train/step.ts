@@ -16,6 +16,7 @@ import { evaluate, type Mode } from '../models/architecture.ts';
 import type { Model } from '../models/model.ts';
 import { globalNorm, rootOfSum, squaredNorms } from '../optim/clip.ts';
 import { applyDeltas, type OptimizerState, type Transform } from '../optim/transform.ts';
+import type { DocumentStarts } from '../spec/documents.ts';
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 
@@ -47,6 +48,8 @@ export interface MicroBatch<T> {
   readonly targets: T;
   /** Targets that count: examples, tokens, or elements of a squared error. */
   readonly count: number;
+  /** Where documents start, if a row of tokens holds several: in host memory, as the mode takes it. */
+  readonly starts?: DocumentStarts | undefined;
 }
 
 export interface Metrics<T> {
@@ -112,8 +115,8 @@ const accumulate = <T extends Spec, R>(
   const { kernels: k, seed, dropBackward = 0 } = problem;
   const denominator = batch.reduce((n, { count }) => n + count, 0);
   const shares = (micro: MicroBatch<T>, i: number): readonly [T, Tree<T>] => {
-    const rng = microRng(seed, state.step, i);
-    return lossAndGradient(problem, { kind: 'train', rng, dropBackward }, state.params, micro, denominator);
+    const mode: Mode = { kind: 'train', rng: microRng(seed, state.step, i), dropBackward, starts: micro.starts };
+    return lossAndGradient(problem, mode, state.params, micro, denominator);
   };
   const [first, ...rest] = batch;
   if (first === undefined) return defect('a batch of no micro-batches');

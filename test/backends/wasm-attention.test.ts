@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { resolveBackend } from '../../backends/resolve.ts';
 import type { AttentionConfig } from '../../src/core/derived/attention.ts';
+import type { DocumentStarts } from '../../src/spec/documents.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import { agree, agreeOnDefect, fc, floats, mix, seed } from './wasm-kit.ts';
 
@@ -14,7 +15,7 @@ interface Sizes {
   readonly width: number;
 }
 
-type Mask = Pick<AttentionConfig, 'causal' | 'window'>;
+type Mask = Pick<AttentionConfig, 'causal' | 'window' | 'starts'>;
 
 const attend = (
   { batch, queries, keys, groups, ofGroup, width }: Sizes,
@@ -49,6 +50,16 @@ const sizes: fc.Arbitrary<Sizes> = fc
   .map(({ more, ...rest }) => ({ ...rest, keys: rest.queries + more }));
 
 const window = fc.oneof(fc.constant(null), fc.integer({ min: 1, max: 100 }));
+/** Documents for the last `queries` places of `keys`, from draws that say how far the next one is. */
+const documents = ({ batch, queries, keys }: Sizes, draws: readonly number[]): DocumentStarts => {
+  const data = Int32Array.from({ length: batch * queries }, (_, i) => {
+    const place = keys - queries + (i % queries);
+    const length = draws[Math.floor(i / queries) % draws.length]!;
+    return place - (place % length);
+  });
+  return { dtype: 'i32', shape: [batch, queries], data };
+};
+
 const scale = fc.constantFrom(1, 0.25, 0.3, -0.5, 4);
 
 describe('attention', () => {
@@ -57,6 +68,27 @@ describe('attention', () => {
       fc.asyncProperty(sizes, window, scale, seed, (size, w, c, s) => attend(size, { causal: true, window: w }, c, s)),
       { numRuns: 120 },
     );
+  });
+
+  it('causal, within documents', async () => {
+    const lengths = fc.array(fc.constantFrom(1, 2, 7, 16, 31, 50), { minLength: 1, maxLength: 2 });
+    await fc.assert(
+      fc.asyncProperty(sizes, window, lengths, scale, seed, (size, w, draws, c, s) =>
+        attend(size, { causal: true, window: w, starts: documents(size, draws) }, c, s),
+      ),
+      { numRuns: 120 },
+    );
+  });
+
+  it.each<[string, readonly number[], readonly number[]]>([
+    ['starts of other rows', [2, 2], [0, 0, 0, 0]],
+    ['a start behind its token', [1, 3], [0, 2, 2]],
+    ['a start before that of the token before', [1, 3], [0, 1, 0]],
+    ['a start before the row', [1, 3], [-1, 0, 0]],
+  ])('refuses %s, as the reference does', (_, shape, values) => {
+    const x = floats(1, [1, 3, 2, 2]);
+    const starts: DocumentStarts = { dtype: 'i32', shape, data: Int32Array.from(values) };
+    agreeOnDefect([x], (o, a) => o.attention.forward(a!, a!, a!, { causal: true, window: null, scale: 1, starts }));
   });
 
   it('everywhere, with fewer keys than queries too', async () => {
@@ -86,25 +118,29 @@ describe('attention', () => {
 });
 
 describe('attention in linear memory', () => {
-  it('needs room that grows with the keys and not with their square', async () => {
-    const { kernels: k, dispose } = orThrow(await resolveBackend('wasm', { threads: 2 }));
-    const peakOf = (length: number): number => {
-      const shape = [1, length, 2, 4];
-      const [q, key, v, dy] = [0, 1, 2, 3].map((i) => k.fromHost(floats(i, shape, [0, 0])));
-      const config = { causal: true, window: null, scale: 0.5 };
-      k.resetPeak();
-      const before = k.memory().live;
-      k.scope(() => void k.attention.forward(q!, key!, v!, config));
-      k.scope(() => void k.attention.backward(q!, key!, v!, dy!, config));
-      const grown = k.memory().peak - before;
-      k.donate([q, key, v, dy]);
-      return grown;
-    };
-    const [short, long] = [peakOf(512), peakOf(4096)];
-    expect(long / short).toBeLessThan(8.5);
-    expect(long).toBeLessThan(4096 * 4096);
-    await dispose();
-  });
+  it.each([false, true])(
+    'needs room that grows with the keys and not with their square (documents: %s)',
+    async (several) => {
+      const { kernels: k, dispose } = orThrow(await resolveBackend('wasm', { threads: 2 }));
+      const peakOf = (length: number): number => {
+        const shape = [1, length, 2, 4];
+        const [q, key, v, dy] = [0, 1, 2, 3].map((i) => k.fromHost(floats(i, shape, [0, 0])));
+        const starts = documents({ batch: 1, queries: length, keys: length, groups: 2, ofGroup: 1, width: 4 }, [50]);
+        const config = { causal: true, window: null, scale: 0.5, starts: several ? starts : undefined };
+        k.resetPeak();
+        const before = k.memory().live;
+        k.scope(() => void k.attention.forward(q!, key!, v!, config));
+        k.scope(() => void k.attention.backward(q!, key!, v!, dy!, config));
+        const grown = k.memory().peak - before;
+        k.donate([q, key, v, dy]);
+        return grown;
+      };
+      const [short, long] = [peakOf(512), peakOf(4096)];
+      expect(long / short).toBeLessThan(8.5);
+      expect(long).toBeLessThan(4096 * 4096);
+      await dispose();
+    },
+  );
 
   it('has the same bits on any number of threads', async () => {
     const run = async (threads: number): Promise<readonly (readonly number[])[]> => {
@@ -143,6 +179,30 @@ describe('rope', () => {
       ),
       { numRuns: 100 },
     );
+  });
+
+  it('at places that are given', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(6), { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 9 }),
+        seed,
+        (at, half, s) => {
+          const inputs = [floats(s, [1, at.length, 2, 2 * half]), floats(s + 1, [64, half]), floats(s + 2, [64, half])];
+          const places = { dtype: 'i32', shape: [1, at.length], data: Int32Array.from(at) } as const;
+          return agree(inputs, (k, x, cos, sin) => [
+            k.rope.forward(x!, cos!, sin!, places),
+            k.rope.backward(x!, cos!, sin!, places),
+          ]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it.each([[[0, 1]], [[0, 1, 2, 7]], [[0, -1, 2, 3]]])('refuses the places %j, as the reference does', (at) => {
+    const places = { dtype: 'i32', shape: [1, at.length], data: Int32Array.from(at) } as const;
+    agreeOnDefect([floats(1, [1, 4, 2, 4]), floats(2, [7, 2])], (k, x, t) => k.rope.forward(x!, t!, t!, places));
   });
 
   it('refuses tables that are too short, as the reference does', () =>

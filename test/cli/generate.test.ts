@@ -1,11 +1,11 @@
 /** `paca generate`: what is made, how it is given out, what an adapter changes, what is refused. */
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { openBackend } from '../../src/cli/backend.ts';
 import { loadAdapted } from '../../src/cli/text/adapted.ts';
-import { openBase } from '../../src/cli/text/base.ts';
+import { openFolder } from '../../src/cli/text/base.ts';
 import { settled, speak } from '../../src/cli/text/speech.ts';
 import { rngFromSeed } from '../../src/core/rng.ts';
 import { encodeSafetensors } from '../../src/io/safetensors.ts';
@@ -116,6 +116,62 @@ describe('paca generate', () => {
     });
   });
 
+  describe('with a generation_config.json', () => {
+    const withConfig = (name: string, config: object): string => {
+      const own = tinyBase(at(name));
+      writeFileSync(join(own, 'generation_config.json'), JSON.stringify(config));
+      return own;
+    };
+
+    it('ends at any of its stop tokens, or of those in config.json where there is none', async () => {
+      const made = await likeliest(tokenizer.encode('hello', { special: true }), 12);
+      const upTo = made.indexOf(idOf('yes'));
+      const expected = { stopped: 'eos', tokens: upTo, text: tokenizer.decode(made.slice(0, upTo)) };
+      const listed = withConfig('listed', { eos_token_id: [idOf('no'), idOf('yes')] });
+      expect(await generated('--base', listed, '--prompt', 'hello')).toMatchObject(expected);
+      const older = tinyBase(at('older'));
+      const config = JSON.parse(readFileSync(join(older, 'config.json'), 'utf8'));
+      writeFileSync(join(older, 'config.json'), JSON.stringify({ ...config, eos_token_id: idOf('yes') }));
+      expect(await generated('--base', older, '--prompt', 'hello')).toMatchObject(expected);
+    });
+
+    it('draws as it says, unless a flag says otherwise, and tells so', async () => {
+      const drawing = withConfig('drawing', { do_sample: true, temperature: 2, top_p: 0.9 });
+      const made = async (...flags: readonly string[]): Promise<readonly [text: string, told: string]> => {
+        const { output, told, error } = await call(['generate', '--prompt', 'hello', '--max-tokens', '12', ...flags]);
+        expect(error).toBeNull();
+        return [output, told];
+      };
+      const flags = ['--temperature', '2', '--top-k', '50', '--top-p', '0.9'];
+      const [text, told] = await made('--base', drawing);
+      expect(told).toBe(
+        'paca: temperature 2, top-k 50, top-p 0.9: as generation_config.json says where no flag does\n',
+      );
+      expect(await made('--base', base, ...flags)).toEqual([text, '']);
+      const [greedily] = await made('--base', base);
+      expect(await made('--base', drawing, '--temperature', '0')).toEqual([greedily, '']);
+      const [narrow, toldNarrow] = await made('--base', drawing, '--top-k', '1');
+      expect(narrow).toBe(greedily);
+      expect(toldNarrow).toContain('top-k 1');
+    });
+
+    it('makes as many tokens as it says, unless a flag says otherwise', async () => {
+      const short = withConfig('short', { max_new_tokens: 3 });
+      const flags = ['generate', '--base', short, '--prompt', 'hello', '--json'];
+      expect(JSON.parse((await call(flags)).output)).toMatchObject({ tokens: 3, stopped: 'length' });
+      expect(JSON.parse((await call([...flags, '--max-tokens', '5'])).output)).toMatchObject({ tokens: 5 });
+    });
+
+    it('says what it asks for in vain, and refuses what is no setting', async () => {
+      const vain = withConfig('vain', { repetition_penalty: 1.1, eos_token_id: 2 });
+      const { told } = await call(['generate', '--base', vain, '--prompt', 'hello', '--max-tokens', '1']);
+      expect(told).toBe('paca: not heeded of generation_config.json: repetition_penalty 1.1\n');
+      const wrong = withConfig('wrong', { eos_token_id: 'end' });
+      const { error } = await call(['generate', '--base', wrong, '--prompt', 'hello']);
+      expect(error).toMatchObject({ tag: 'ConfigError', where: `${wrong}: generation_config.json, eos_token_id` });
+    });
+  });
+
   it('fills the positions of the model and no more', async () => {
     const { tokens, stopped } = await generated('--prompt', 'x'.repeat(64));
     expect({ tokens, stopped }).toEqual({ tokens: 1, stopped: 'length' });
@@ -211,7 +267,7 @@ describe('paca generate --file', () => {
 describe('pieces', () => {
   it('joined are the text, and none ends within a character', async () => {
     const backend = orThrow(await openBackend({ backend: 'reference' }));
-    const opened = orThrow(await openBase(base)());
+    const opened = orThrow(await openFolder(base)());
     const model = orThrow(await loadAdapted({ terminal: { write: () => true } }, backend.kernels, opened, null)());
     const speaker = { kernels: backend.kernels, base: opened, model, params: model.params };
     for (const seed of [1, 2, 3, 4]) {

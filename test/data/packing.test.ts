@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Packing, planRows, type Row, type TokenBatch, tokenBatch, tokenBatches } from '../../src/data/packing.ts';
 import type { TokenSequence } from '../../src/data/sequences.ts';
+import { checkStarts } from '../../src/spec/documents.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import { checkTargets } from '../../src/train/host-batch.ts';
 import { fc } from '../support/fast-check.ts';
@@ -107,7 +108,30 @@ describe('tokenBatches', () => {
         data: Int32Array.of(-100, 3, -100, 5, -100, -100, 7, -100, -100, -100, -100, -100),
       },
       count: 3,
+      starts: { dtype: 'i32', shape: [2, 6], data: Int32Array.of(0, 0, 0, 3, 3, 5, 0, 0, 2, 2, 2, 2) },
     });
+    const [across] = orThrow(tokenBatches(all, 2, { pack: true, length: 6, across: true }, 0));
+    const { starts: _, ...rest } = batch!;
+    expect(across).toEqual(rest);
+  });
+
+  it('say where each token’s sequence starts, where rows hold several', () => {
+    fc.assert(
+      fc.property(sets, packings, (all, packing) => {
+        for (const { inputs, starts } of orThrow(tokenBatches(all, 2, packing, padding))) {
+          expect(starts !== undefined).toBe(packing.pack);
+          if (starts === undefined) continue;
+          const [rows = 0, length = 0] = inputs.shape;
+          checkStarts(starts, rows, length, length);
+          const documentOf = (p: number): number => Math.floor((inputs.data[p] as number) / 100);
+          starts.data.forEach((start, p) => {
+            const first = p - (p % length) + start;
+            expect(documentOf(first)).toBe(documentOf(p));
+            if (start > 0) expect(documentOf(first - 1)).not.toBe(documentOf(p));
+          });
+        }
+      }),
+    );
   });
 
   it('by hand, a row each, of the length that each batch needs', () => {

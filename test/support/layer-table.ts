@@ -17,6 +17,7 @@ import { flatten, mergeHeads, splitHeads } from '../../src/layers/reshape.ts';
 import { frozenRmsNorm, rmsNorm } from '../../src/layers/rms-norm.ts';
 import { rope, ropeFrequencies, ropeTables } from '../../src/layers/rope.ts';
 import { swiglu } from '../../src/layers/swiglu.ts';
+import type { DocumentStarts } from '../../src/spec/documents.ts';
 import type { Shape } from '../../src/spec/tensor.ts';
 import * as any from './arbitraries.ts';
 import { fc } from './fast-check.ts';
@@ -213,8 +214,15 @@ const heads: fc.Arbitrary<{ batch: number; tokens: number; heads: number; width:
 });
 type Heads = typeof heads extends fc.Arbitrary<infer A> ? A : never;
 
+/** Documents of two tokens each. */
+const pairsOfTokens = (batch: number, tokens: number, first: number): DocumentStarts => ({
+  dtype: 'i32',
+  shape: [batch, tokens],
+  data: Int32Array.from({ length: batch * tokens }, (_, i) => 2 * Math.floor((first + (i % tokens)) / 2)),
+});
+
 const turned = ({ batch, tokens, heads: count, width }: Heads, seed: number): Instance => ({
-  layer: (k) => asTree(rope(k, { heads: count, width })),
+  layer: (k) => asTree(rope(k, { heads: count, width }, seed % 3 === 0 ? pairsOfTokens(batch, tokens, 0) : undefined)),
   params: onBackend({ ...ropeTables(tokens + (seed % 2), ropeFrequencies(width, 10)) }),
   x: normal(seed, [batch, tokens, count, width]),
 });
@@ -226,7 +234,8 @@ const reshapedHeads =
       normal(seed, [batch, tokens, ...(layer === splitHeads ? [count * width] : [count, width])]),
     );
 
-interface Attended extends Omit<AttentionConfig, 'scale'> {
+interface Attended extends Omit<AttentionConfig, 'scale' | 'starts'> {
+  readonly documents?: boolean;
   readonly batch: number;
   readonly queries: number;
   readonly keys: number;
@@ -240,7 +249,13 @@ const attentions: fc.Arbitrary<Attended> = fc
     groups: fc.constantFrom(1, 2),
     ofGroup: fc.constantFrom(1, 2, 3),
     width: fc.constantFrom(1, 2, 5),
-    mask: fc.constantFrom({ causal: false, window: null }, { causal: true, window: null }, { causal: true, window: 2 }),
+    mask: fc.constantFrom(
+      { causal: false, window: null },
+      { causal: true, window: null },
+      { causal: true, window: 2 },
+      { causal: true, window: 2, documents: true },
+      { causal: true, window: null, documents: true },
+    ),
   })
   .map(({ more, ofGroup, mask, ...rest }) => ({
     ...rest,
@@ -249,9 +264,10 @@ const attentions: fc.Arbitrary<Attended> = fc
     heads: rest.groups * ofGroup,
   }));
 
-const attended = ({ batch, queries, keys, ...config }: Attended, seed: number): Instance => {
+const attended = ({ batch, queries, keys, documents, ...config }: Attended, seed: number): Instance => {
   const { heads: count, groups, width } = config;
-  return withoutParams((k) => attention(k, { ...config, scale: 1 / Math.sqrt(width) }))([
+  const starts = documents ? pairsOfTokens(batch, queries, keys - queries) : undefined;
+  return withoutParams((k) => attention(k, { ...config, starts, scale: 1 / Math.sqrt(width) }))([
     normal(seed, [batch, queries, count, width]),
     [normal(seed + 1, [batch, keys, groups, width]), normal(seed + 2, [batch, keys, groups, width])],
   ]);
@@ -313,6 +329,12 @@ export const layerTable: Readonly<Record<string, LayerCase>> = {
     'attention',
     attended,
     { batch: 2, queries: 5, keys: 5, heads: 3, groups: 1, width: 2, causal: true, window: null },
+    attentions,
+  ),
+  'attention within documents': entry(
+    'attention',
+    attended,
+    { batch: 2, queries: 5, keys: 7, heads: 2, groups: 1, width: 2, causal: true, window: null, documents: true },
     attentions,
   ),
   'attention without a mask': entry(

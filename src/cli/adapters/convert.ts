@@ -26,7 +26,7 @@ const checkPaca = (adapter: AdapterFile, where: string): Result<PacaAdapterFile>
 
 export const convert: Command = {
   summary: 'a PaCA adapter as an equal LoRA adapter',
-  usage: 'paca convert --adapter FOLDER --to lora --base FOLDER --out FOLDER [--json]',
+  usage: 'paca convert --adapter FOLDER --to lora --base FOLDER|OWNER/NAME --out FOLDER [--json]',
   keys: [],
   texts: keys,
   switches: ['json'],
@@ -41,7 +41,7 @@ export const convert: Command = {
           TE.chainEitherK((adapter) => checkPaca(adapter, input.adapter)),
         ),
       ),
-      TE.bind('model', ({ input }) => openModelFolder(input.base)),
+      TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
       TE.bind('lora', ({ adapter, model }) => TE.fromEither(loraAdapterOf(adapter, model.maps))),
       // The config comes last: a folder with one is whole.
       TE.chainFirst(({ input, lora }) => writeFiles(nodeStore(input.out), [...encodeAdapter(lora)])),

@@ -21,6 +21,7 @@ import { type Command, type ExitCode, printJson, type World } from '../command.t
 import { readInput } from '../input.ts';
 import { parseWith, path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
+import { companions } from '../text/base-folder.ts';
 import { openModelFolder } from '../text/model-folder.ts';
 import { checkFresh, openAdapter, writeFiles } from './folders.ts';
 
@@ -37,10 +38,6 @@ const keys = Object.keys(schema.entries);
 type Task<A> = TE.TaskEither<PacaError, A>;
 
 const CONFIG = 'config.json';
-
-/** What goes along unchanged, beside the config: how to generate, tokenizer, licence. */
-const companions =
-  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(merges|vocab)\.txt$|^chat_template\.jinja$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|^(LICEN[CS]E|NOTICE)(\.\w+)?$/;
 
 /** The config comes last. */
 const copied = (source: Source): Task<readonly (readonly [string, Uint8Array])[]> =>
@@ -99,7 +96,7 @@ const noteType = ({ terminal }: World, asked: StorageType | undefined, said: Sto
 export const merge: Command = {
   summary: 'an adapter merged into the weights of its base',
   usage:
-    'paca merge --base FOLDER --adapter FOLDER --out FOLDER [--dtype f32|f16|bf16]\n' +
+    'paca merge --base FOLDER|OWNER/NAME --adapter FOLDER --out FOLDER [--dtype f32|f16|bf16]\n' +
     '           [--backend NAME] [--threads N] [--json]',
   keys: ['threads'],
   texts: keys.filter((key) => key !== 'threads'),
@@ -110,7 +107,7 @@ export const merge: Command = {
       TE.bindTo('input'),
       TE.chainFirst(({ input }) => checkFresh(input.out)),
       TE.bind('adapter', ({ input }) => openAdapter(world, input.adapter)),
-      TE.bind('model', ({ input }) => openModelFolder(input.base)),
+      TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
       TE.chainFirst(({ adapter, model: { checkpoint, maps } }) => TE.fromEither(checkMerge(checkpoint, adapter, maps))),
       TE.bind('files', ({ model }) => copied(model.source)),
       TE.bind('backend', ({ input }) => openExact(input)),

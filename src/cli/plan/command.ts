@@ -11,6 +11,7 @@ import { readInput } from '../input.ts';
 import { readBytes } from '../package-root.ts';
 import { formatBytes, formatCount } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
+import { baseFolder, isConfig } from '../text/base-folder.ts';
 import { type ModelConfig, parseModelConfig } from '../text/model-config.ts';
 import { type PlanInput, parsePlan, planKeys, plannedMethods } from './settings.ts';
 
@@ -33,11 +34,22 @@ const sequenceOf = ({ sequence }: PlanInput, { positions }: LlamaConfig): Result
     ? fail('ConfigError', `a sequence of at most ${positions} tokens`, String(sequence), 'sequence')
     : E.right(sequence ?? Math.min(512, positions));
 
-const readModel = (file: string): TE.TaskEither<PacaError, ModelConfig> =>
+/** From the file that was named, or that of the base, of which nothing else is fetched. */
+const readModel = (world: World, { base, config }: PlanInput): TE.TaskEither<PacaError, ModelConfig> =>
   pipe(
-    () => readBytes(file),
-    TE.chainEitherK((bytes) => parseStrictJson(new TextDecoder().decode(bytes), file)),
-    TE.chainEitherK((json) => parseModelConfig(json, file)),
+    base === null
+      ? TE.right(config)
+      : pipe(
+          baseFolder(world, base, isConfig),
+          TE.map((folder) => `${folder}/${config}`),
+        ),
+    TE.chain((file) =>
+      pipe(
+        () => readBytes(file),
+        TE.chainEitherK((bytes) => parseStrictJson(new TextDecoder().decode(bytes), file)),
+        TE.chainEitherK((json) => parseModelConfig(json, file)),
+      ),
+    ),
   );
 
 /** The methods in turn, over one model. */
@@ -100,7 +112,7 @@ const show = (
 export const plan: Command = {
   summary: 'the memory that fine-tuning a model needs, from its config alone',
   usage:
-    'paca plan --base FOLDER | --config FILE.json [--method paca|lora|dora|moslora|full] [--rank 16]\n' +
+    'paca plan --base FOLDER|OWNER/NAME | --config FILE.json [--method paca|lora|dora|moslora|full] [--rank 16]\n' +
     '          [--target-modules all-linear] [--exclude-modules NAMES] [--dtype f32|f16|bf16]\n' +
     '          [--batch-size 8] [--sequence 512] [--recompute] [--memory 4GiB] [--json]',
   keys: ['rank', 'targetModules', 'excludeModules', 'batchSize', 'sequence'],
@@ -111,7 +123,7 @@ export const plan: Command = {
     return pipe(
       readInput(args, planKeys, parsePlan),
       TE.bindTo('input'),
-      TE.bind('model', ({ input }) => readModel(input.file)),
+      TE.bind('model', ({ input }) => readModel(world, input)),
       TE.bind('seq', ({ input, model }) => TE.fromEither(sequenceOf(input, model.config))),
       TE.bind('reports', ({ input, model, seq }) => {
         // Without a method: all side by side, and as JSON, which is of one method, PaCA.

@@ -30,8 +30,10 @@ export const planKeys: readonly string[] = Object.keys(schema.entries);
 const wasmMemory = 2 ** 32;
 
 export interface PlanInput {
-  /** The file that describes the model, and how it was named. */
-  readonly file: string;
+  /** The model's folder or its name on a hub, or null; and the file that describes it, in the folder if there is one. */
+  readonly base: string | null;
+  readonly config: string;
+  /** How it was named. */
   readonly model: string;
   /** Null: none was asked for. */
   readonly method: PlannedMethod | null;
@@ -55,7 +57,7 @@ const fill = (c: Given, where: string): Result<PlanInput> => {
   const { base, config } = c;
   if ((base === undefined) === (config === undefined)) {
     const came = base === undefined ? 'neither' : 'both';
-    return fail('ConfigError', 'either base, a folder, or config, a config.json', came, where);
+    return fail('ConfigError', 'either base, a folder or owner/name, or config, a config.json', came, where);
   }
   const idle = c.method === 'full' ? adapterKeys.find((key) => c[key] !== undefined) : undefined;
   if (idle !== undefined) {
@@ -67,7 +69,8 @@ const fill = (c: Given, where: string): Result<PlanInput> => {
     );
   }
   return E.right({
-    file: base === undefined ? (config as string) : `${base}/config.json`,
+    base: base ?? null,
+    config: config ?? 'config.json',
     model: base ?? (config as string),
     method: c.method ?? null,
     rank: c.rank ?? 16,

@@ -15,7 +15,10 @@ const key = <S extends v.GenericSchema>(value: S, description: string) =>
   v.pipe(v.optional(value), v.description(description));
 
 const schema = v.strictObject({
-  base: v.pipe(path, v.description('Folder of a Hugging Face checkpoint of the LLaMA family.')),
+  base: v.pipe(
+    path,
+    v.description('Hugging Face checkpoint of the LLaMA family: a folder, or owner/name[@revision], which is fetched.'),
+  ),
   data: v.pipe(path, v.description('JSONL file to learn from.')),
   validation: key(
     v.union([path, v.pipe(v.number(), v.minValue(0), v.ltValue(1))]),
@@ -29,6 +32,10 @@ const schema = v.strictObject({
   lossOn: key(v.picklist(['completion', 'all']), 'Learn answers alone, or prompts too. Default completion.'),
   maxLength: key(count, 'Tokens of a sequence; longer ones are cut. Default 512.'),
   pack: key(v.boolean(), 'Put several documents into a row of maxLength. Default false.'),
+  attendAcross: key(
+    v.boolean(),
+    'With pack: a document sees those before it in its row, and positions count on. Default false: its loss and gradients are those that it has alone.',
+  ),
   choices: key(
     v.pipe(v.array(v.string()), v.minLength(2)),
     'Answers of the test, compared by their likelihood. Without them the answer is generated and must be the same.',
@@ -94,6 +101,7 @@ const rules: readonly Rule[] = [
   ['select', isPaca, 'method: paca'],
   ['selectSeed', (c) => isLowRank(c) || (isPaca(c) && (c.select ?? 'random') === 'random'), 'a random selection'],
   ['calibrationBatches', (c) => isPaca(c) && (c.select ?? '').startsWith('gradient'), 'a selection by gradient'],
+  ['attendAcross', (c) => c.pack === true, 'pack: true'],
   ['momentum', (c) => c.optimizer === 'momentum', 'optimizer: momentum'],
   ['decayTowards', (c) => (c.decay ?? 0) > 0, 'a decay above 0'],
   ['choices', (c) => c.test !== undefined, 'a test file'],

@@ -59,7 +59,9 @@ const assemble = (base: Base, s: DataSettings, files: readonly File[]): Result<T
   const [held, test] = typeof s.validation === 'string' ? others : [null, others[0]];
   const { tokenizer } = base;
   const config = { maxLength: s.maxLength, lossOn: s.lossOn };
-  const packing: Packing = s.pack ? { pack: true, length: s.maxLength } : { pack: false, padToMultipleOf: 8 };
+  const packing: Packing = s.pack
+    ? { pack: true, length: s.maxLength, across: s.attendAcross }
+    : { pack: false, padToMultipleOf: 8 };
   const padding = paddingOf(base);
   return pipe(
     E.Do,

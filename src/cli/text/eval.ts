@@ -176,7 +176,7 @@ const show = ({ print, columns: width }: World, r: Report): void => {
 const run = (world: World, input: Input): Task<ExitCode> =>
   pipe(
     TE.Do,
-    TE.bind('base', () => openBase(input.base)),
+    TE.bind('base', () => openBase(world, input.base)),
     TE.bind('samples', () => readSamples(input)),
     TE.bind('exam', ({ base, samples }) => TE.fromEither(examOf(base, input, samples))),
     TE.chainFirst(({ exam: { report } }) => TE.fromIO(() => warnOfCuts(world, report))),
@@ -201,7 +201,7 @@ const texts: readonly string[] = ['base', 'adapter', 'data', 'format', 'backend'
 export const evalText: Command = {
   summary: 'loss, perplexity and right answers of a language model on a JSONL file',
   usage:
-    'paca eval --base FOLDER [--adapter FOLDER] --data FILE.jsonl [--format auto|text|completion|messages|alpaca|sharegpt]\n' +
+    'paca eval --base FOLDER|OWNER/NAME [--adapter FOLDER] --data FILE.jsonl [--format auto|text|completion|messages|alpaca|sharegpt]\n' +
     `          [--choices '["yes", "no"]'] [--batch-size 8] [--max-length N] [--backend NAME] [--threads N] [--json]`,
   keys: keys.filter((key) => !texts.includes(key) && key !== 'json'),
   texts,

@@ -30,7 +30,7 @@ const folderOf = ({ values }: Arguments, { data, method = 'paca' }: TextInput): 
 const open = (world: World, args: Arguments, input: TextInput): Task<TextSession> =>
   pipe(
     TE.Do,
-    TE.bind('base', () => openBase(input.base, { recompute: input.recompute ?? false })),
+    TE.bind('base', () => openBase(world, input.base, { recompute: input.recompute ?? false })),
     TE.bind('data', ({ base }) => loadData(base, dataSettings(input))),
     TE.bind('settings', ({ base, data }) =>
       TE.fromEither(checkSettings(textSettings(input, stepsOf(data, dataSettings(input))), base)),

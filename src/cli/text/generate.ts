@@ -4,6 +4,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import * as v from 'valibot';
 import { rngFromSeed, splitRng } from '../../core/rng.ts';
+import type { Sampling } from '../../models/generate.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import { excerpt, parseStrictJson } from '../../spec/strict-json.ts';
 import type { Spec } from '../../spec/tensor.ts';
@@ -22,13 +23,16 @@ type Task<A> = TE.TaskEither<PacaError, A>;
 
 const where = 'generate';
 
+/** Where neither a flag nor generation_config.json says. */
+const MOST_TOKENS = 128;
+
 const schema = v.strictObject({
   base: path,
   adapter: v.optional(path),
   prompt: v.optional(v.string()),
   file: v.optional(path),
-  maxTokens: v.optional(count, 128),
-  temperature: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
+  maxTokens: v.optional(count),
+  temperature: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0))),
   topK: v.optional(count),
   topP: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
   seed: v.optional(v.pipe(v.number(), v.safeInteger()), 1),
@@ -43,8 +47,12 @@ const keys: readonly string[] = Object.keys(schema.entries);
 
 type Flags = v.InferOutput<typeof schema>;
 
-interface Input extends Omit<Flags, 'stop'> {
+interface Given extends Omit<Flags, 'stop'> {
   readonly stops: readonly string[];
+}
+
+interface Input extends Given {
+  readonly sampling: Sampling;
 }
 
 const isTexts = (value: unknown): value is readonly string[] =>
@@ -62,20 +70,37 @@ const readStops = (stop: string | undefined): Result<readonly string[]> => {
 };
 
 const checkTogether = (flags: Flags): Result<Flags> => {
-  const { prompt, file, temperature, json } = flags;
+  const { prompt, file, json } = flags;
   if ((prompt === undefined) === (file === undefined)) {
     return fail('ConfigError', 'one of --prompt and --file', prompt === undefined ? 'neither' : 'both', where);
   }
   if (json && file !== undefined) {
     return fail('ConfigError', '--file without --json: it prints one JSON document a line', '--json', where);
   }
+  return E.right(flags);
+};
+
+/** As the flags say, else as generation_config.json does. Errors: a flag that has no effect. */
+const samplingOf = (flags: Flags, { generation: { sampling } }: Base): Result<Sampling> => {
+  const { temperature = sampling.temperature, topK = sampling.topK, topP = sampling.topP } = flags;
   const idle = temperature > 0 ? undefined : (['topK', 'topP'] as const).find((key) => flags[key] !== undefined);
   return idle === undefined
-    ? E.right(flags)
+    ? E.right({ temperature, topK, topP })
     : fail('ConfigError', `a temperature above 0, without which '${idle}' has no effect`, String(flags[idle]), where);
 };
 
-const parse = (values: object): Result<Input> =>
+/** Says what comes of generation_config.json, and what it asks for in vain. */
+const tellGeneration = ({ terminal }: World, flags: Flags, { generation }: Base, sampling: Sampling): void => {
+  const { temperature, topK, topP } = sampling;
+  const given = [flags.temperature, flags.topK, flags.topP];
+  if (temperature > 0 && generation.sampling.temperature > 0 && given.includes(undefined)) {
+    const drawn = `temperature ${temperature}, top-k ${topK ?? 'none'}, top-p ${topP}`;
+    terminal.write(`paca: ${drawn}: as generation_config.json says where no flag does\n`);
+  }
+  for (const asked of generation.unheeded) terminal.write(`paca: not heeded of generation_config.json: ${asked}\n`);
+};
+
+const parse = (values: object): Result<Given> =>
   pipe(
     parseWith(schema, keys, values, where),
     E.chain(checkTogether),
@@ -84,16 +109,19 @@ const parse = (values: object): Result<Input> =>
     E.map(({ flags, stops }) => ({ ...flags, stops })),
   );
 
-const promptsOf = (base: Base, { prompt, file, chat }: Input): Task<readonly Prompt[]> =>
+const promptsOf = (base: Base, { prompt, file, chat }: Given): Task<readonly Prompt[]> =>
   file !== undefined
     ? promptsFromFile(base, file, chat)
     : TE.fromEither(E.map((one: Prompt) => [one])(textPrompt(base, prompt ?? '', chat, '--prompt')));
 
 /** The last token that is made needs no position: no other is computed from it. */
-const optionsOf = (input: Input, { config }: Base, { ids }: Prompt, record: number): SpeechOptions => ({
-  most: Math.min(input.maxTokens, config.positions - ids.length + 1),
+const optionsOf = (input: Input, base: Base, { ids }: Prompt, record: number): SpeechOptions => ({
+  most: Math.min(
+    input.maxTokens ?? base.generation.maxNewTokens ?? MOST_TOKENS,
+    base.config.positions - ids.length + 1,
+  ),
   stops: input.stops,
-  sampling: { temperature: input.temperature, topK: input.topK ?? null, topP: input.topP ?? 1 },
+  sampling: input.sampling,
   rng: splitRng(rngFromSeed(input.seed), String(record)),
 });
 
@@ -134,13 +162,16 @@ const tellAll: Tell = async ({ print, terminal, clock }, speaker, prompts, input
   endProgress(terminal, progress);
 };
 
-const run = (world: World, input: Input): Task<ExitCode> =>
+const run = (world: World, given: Given): Task<ExitCode> =>
   pipe(
     TE.Do,
-    TE.bind('base', () => openBase(input.base)),
-    TE.bind('prompts', ({ base }) => promptsOf(base, input)),
-    TE.bind('backend', () => () => openBackend(input)),
-    TE.chain(({ base, prompts, backend: { kernels, dispose } }) => async () => {
+    TE.bind('base', () => openBase(world, given.base)),
+    TE.bind('sampling', ({ base }) => TE.fromEither(samplingOf(given, base))),
+    TE.bind('prompts', ({ base }) => promptsOf(base, given)),
+    TE.chainFirst(({ base, sampling }) => TE.fromIO(() => tellGeneration(world, given, base, sampling))),
+    TE.bind('backend', () => () => openBackend(given)),
+    TE.let('input', ({ sampling }): Input => ({ ...given, sampling })),
+    TE.chain(({ base, prompts, input, backend: { kernels, dispose } }) => async () => {
       const model = await loadAdapted(world, kernels, base, input.adapter ?? null)();
       if (E.isRight(model)) {
         const speaker = { kernels, base, model: model.right, params: model.right.params };
@@ -157,7 +188,7 @@ const switches: readonly string[] = ['chat', 'json'];
 export const generateText: Command = {
   summary: 'text from a language model, or its answers to a file of prompts',
   usage:
-    'paca generate --base FOLDER [--adapter FOLDER] --prompt TEXT | --file PROMPTS.jsonl [--chat]\n' +
+    'paca generate --base FOLDER|OWNER/NAME [--adapter FOLDER] --prompt TEXT | --file PROMPTS.jsonl [--chat]\n' +
     '              [--max-tokens 128] [--temperature 0] [--top-k N] [--top-p P] [--seed 1]\n' +
     `              [--stop TEXT | --stop '["TEXT", ...]'] [--backend NAME] [--threads N] [--json]`,
   keys: keys.filter((key) => !texts.includes(key) && !switches.includes(key)),
@@ -168,6 +199,6 @@ export const generateText: Command = {
       ? fail('ConfigError', 'flags alone', positionals.join(' '), where)
       : pipe(
           TE.fromEither(parse(values)),
-          TE.chain((input) => run(world, input)),
+          TE.chain((given) => run(world, given)),
         )(),
 };

@@ -17,7 +17,7 @@ import type { Model } from '../../models/model.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { rowLogLikelihoods } from '../../train/score.ts';
-import { type Base, paddingOf } from './base.ts';
+import { type Base, paddingOf, stopsOf } from './base.ts';
 import { type Choices, choicesOf } from './choices.ts';
 
 /** A model with weights, and the tokens that it speaks. */
@@ -163,8 +163,7 @@ const answerOf = async <T extends Spec>(
   const most = Math.min(LONGEST_ANSWER, Math.floor(config.positions / 2));
   const ids = tokenizer.encode(prompt, { special: !isChat }).slice(-(config.positions - most));
   const made: number[] = [];
-  const stop = tokenizer.eos === null ? [] : [tokenizer.eos];
-  const generation = { prompt: ids, most, stop, sampling: greedy, rng: rngFromSeed(0) };
+  const generation = { prompt: ids, most, stop: stopsOf(base), sampling: greedy, rng: rngFromSeed(0) };
   for await (const token of generate(kernels, model, params, generation)) made.push(token);
   return tokenizer.decode(made);
 };

@@ -9,6 +9,8 @@ import { nodeSource } from '../../io/source-node.ts';
 import { sitesOf } from '../../models/architecture.ts';
 import { llama } from '../../models/llama/llama.ts';
 import type { PacaError } from '../../spec/errors.ts';
+import type { World } from '../command.ts';
+import { baseFolder } from './base-folder.ts';
 import { readJson } from './files.ts';
 import { parseModelConfig } from './model-config.ts';
 
@@ -20,8 +22,7 @@ interface ModelFolder {
   readonly checkpoint: Checkpoint;
 }
 
-/** Errors say which file of the folder is at fault. */
-export const openModelFolder = (folder: string): TE.TaskEither<PacaError, ModelFolder> => {
+const openFolder = (folder: string): TE.TaskEither<PacaError, ModelFolder> => {
   const source = nodeSource(folder);
   return pipe(
     readJson(source, 'config.json'),
@@ -35,3 +36,7 @@ export const openModelFolder = (folder: string): TE.TaskEither<PacaError, ModelF
     })),
   );
 };
+
+/** By its folder or its name on a hub. Errors say which file of the folder is at fault. */
+export const openModelFolder = (world: Pick<World, 'terminal'>, base: string): TE.TaskEither<PacaError, ModelFolder> =>
+  pipe(baseFolder(world, base), TE.chain(openFolder));

@@ -108,10 +108,10 @@ const labelOf = ({ name, seed }: Pick<Run, 'name' | 'seed'>): string => (seed ==
 type Plan = StatisticsPlan<Spec, unknown>;
 
 /** What every strategy looks at: the places, their weights, the calibration batches. */
-const planOf = ({ text }: SelectInput, s: TextSettings, { kernels }: AnyBackend): Task<Plan> =>
+const planOf = (world: World, { text }: SelectInput, s: TextSettings, { kernels }: AnyBackend): Task<Plan> =>
   pipe(
     TE.Do,
-    TE.bind('base', () => openBase(text.base)),
+    TE.bind('base', () => openBase(world, text.base)),
     TE.bind('data', ({ base }) => loadData(base, dataSettings(text))),
     TE.bind('sites', ({ base }) => TE.fromEither(adaptedSites(base.architecture, s))),
     TE.bind(
@@ -151,7 +151,7 @@ const reportOf = (world: World, input: SelectInput, backend: AnyBackend): Task<R
   return pipe(
     TE.Do,
     TE.bind('runs', () => TE.fromEither(runsOf(input, selectSeed))),
-    TE.bind('plan', () => planOf(input, settings, backend)),
+    TE.bind('plan', () => planOf(world, input, settings, backend)),
     TE.bind('choices', ({ plan, runs }) =>
       pipe(
         runs,

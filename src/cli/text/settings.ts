@@ -18,6 +18,8 @@ export interface TextSettings extends ProblemSettings, SelectionSettings, LowRan
   readonly lossOn: 'completion' | 'all';
   readonly maxLength: number;
   readonly pack: boolean;
+  /** Whether a document sees those before it in its row. */
+  readonly attendAcross: boolean;
   /** Answers that are compared on `test`, by their likelihood; null: the answer is generated and must be the same. */
   readonly choices: readonly string[] | null;
   /** Tests that are shown with the model's own answer, before and after. */
@@ -60,6 +62,7 @@ export type DataSettings = Pick<
   | 'lossOn'
   | 'maxLength'
   | 'pack'
+  | 'attendAcross'
   | 'batchSize'
   | 'gradAccumulation'
   | 'dataSeed'
@@ -73,6 +76,7 @@ export const dataSettings = (c: TextInput): DataSettings => ({
   lossOn: c.lossOn ?? 'completion',
   maxLength: c.maxLength ?? 512,
   pack: c.pack ?? false,
+  attendAcross: c.attendAcross ?? false,
   batchSize: c.batchSize ?? 8,
   gradAccumulation: c.gradAccumulation ?? 1,
   dataSeed: c.dataSeed ?? 1,

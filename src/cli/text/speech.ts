@@ -7,6 +7,7 @@
 import type { Rng } from '../../core/rng.ts';
 import { generate, type Sampling } from '../../models/generate.ts';
 import type { Spec } from '../../spec/tensor.ts';
+import { stopsOf } from './base.ts';
 import type { Speaker } from './judge.ts';
 
 export interface SpeechOptions {
@@ -51,12 +52,13 @@ export const settled = (text: string, stops: readonly string[]): string => {
 
 /** Speaks on after the tokens of a prompt; `onText` is given each piece as soon as it is settled. */
 export const speak = async <T extends Spec>(
-  { kernels, base: { tokenizer }, model, params }: Speaker<T>,
+  { kernels, base, model, params }: Speaker<T>,
   prompt: readonly number[],
   { most, stops, sampling, rng }: SpeechOptions,
   onText: (piece: string) => void,
 ): Promise<Speech> => {
-  const stop = tokenizer.eos === null ? [] : [tokenizer.eos];
+  const { tokenizer } = base;
+  const stop = stopsOf(base);
   const made: number[] = [];
   let given = 0;
   const give = (text: string): void => {

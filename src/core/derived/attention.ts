@@ -10,9 +10,11 @@
  * a group are nothing but more queries. Everything is defined for finite numbers: p is 0 at a key that is not seen.
  *
  * Shapes: q, y `[batch, queries, heads, width]`; k, v `[batch, keys, groups, width]`; heads a multiple of groups, head h
- * reading group ⌊h·groups/heads⌋. Sources: Vaswani et al. 2017; grouped queries, Ainslie et al. 2023; window, Jiang et
+ * reading group ⌊h·groups/heads⌋. Where a row holds several documents, a query sees keys of its own alone. Sources: Vaswani et al. 2017; grouped queries, Ainslie et al. 2023; window, Jiang et
  * al. 2023 (Mistral).
  */
+
+import { checkStarts, type DocumentStarts } from '../../spec/documents.ts';
 import { hostArray } from '../../spec/dtype.ts';
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { Ops } from '../ops.ts';
@@ -26,6 +28,8 @@ export interface AttentionConfig {
   readonly causal: boolean;
   /** With `causal`: the most keys that a query sees, its own position's and those before; null for all. */
   readonly window: number | null;
+  /** With `causal`: where the document of each query starts, `[batch, queries]`, before which it sees no key. */
+  readonly starts?: DocumentStarts | undefined;
 }
 
 export interface AttentionKernels<T> {
@@ -33,26 +37,29 @@ export interface AttentionKernels<T> {
   readonly backward: (q: T, k: T, v: T, dy: T, config: AttentionConfig) => readonly [dq: T, dk: T, dv: T];
 }
 
-/** The keys that a query sees: from the first to before the second. */
+/** The keys that a query sees: from the first to before the second. `row`: its place among the queries of all sequences. */
 const visibleKeys = (
-  query: number,
+  row: number,
   { queries, keys }: Pick<AttentionSizes, 'queries' | 'keys'>,
-  { causal, window }: AttentionConfig,
+  { causal, window, starts }: AttentionConfig,
 ): readonly [from: number, to: number] => {
   if (!causal) return [0, keys];
-  const to = keys - queries + query + 1;
-  return [window === null ? 0 : Math.max(0, to - window), to];
+  const to = keys - queries + (row % queries) + 1;
+  return [Math.max(starts?.data[row] ?? 0, window === null ? 0 : to - window), to];
 };
 
-/** 1 where a query sees a key, else 0: `[queries, keys]`. */
+/** 1 where a query sees a key, else 0: `[queries, keys]`, with documents `[batch, 1, 1, queries, keys]`. */
 const visibility = (sizes: AttentionSizes, config: AttentionConfig): HostTensor => {
-  const { queries, keys } = sizes;
-  const data = hostArray('f32', queries * keys);
-  for (let i = 0; i < queries; i++) {
-    const [from, to] = visibleKeys(i, sizes, config);
-    data.fill(1, i * keys + from, i * keys + to);
+  const { batch, queries, keys } = sizes;
+  if (config.starts !== undefined) checkStarts(config.starts, batch, queries, keys);
+  const rows = (config.starts === undefined ? 1 : batch) * queries;
+  const data = hostArray('f32', rows * keys);
+  for (let row = 0; row < rows; row++) {
+    const [from, to] = visibleKeys(row, sizes, config);
+    data.fill(1, row * keys + from, row * keys + to);
   }
-  return { dtype: 'f32', shape: [queries, keys], data };
+  const shape = config.starts === undefined ? [queries, keys] : [batch, 1, 1, queries, keys];
+  return { dtype: 'f32', shape, data };
 };
 
 export const attention = <T extends Spec>(o: Ops<T>): AttentionKernels<T> => {

@@ -59,7 +59,7 @@ const positioned = (c: LlamaConfig, path: string, name: 'q' | 'k'): readonly Ste
     ...(c.headNorm ? [norm(`${path}.${name}_norm`, c.headWidth, c.epsilon)] : []),
     fixed(
       `${path}.${name}_rope`,
-      (k, mode) => anyLayer(mode.kind === 'decode' ? laterRope(k, heads, mode.position) : rope(k, heads)),
+      (k, mode) => anyLayer(mode.kind === 'decode' ? laterRope(k, heads, mode.position) : rope(k, heads, mode.starts)),
       ROPE,
     ),
   ];
@@ -90,7 +90,9 @@ const attentionSteps = (c: LlamaConfig, block: string, window: number | null): r
       name: path,
       remembers: true,
       make: (k, mode) =>
-        mode.kind === 'decode' ? decodingAttention(k, config, path, mode.past) : anyInput(attention(k, config)),
+        mode.kind === 'decode'
+          ? decodingAttention(k, config, path, mode.past)
+          : anyInput(attention(k, { ...config, starts: mode.starts })),
     },
     fixed(`${path}.merge`, (k) => anyLayer(mergeHeads(k, { heads, width }))),
     map(`${path}.o_proj`, heads * width, c.width, c.outputBias),

@@ -3,20 +3,23 @@ import { anyLayer } from '../../core/layer.ts';
 import { type AttentionConfig, attention } from '../../layers/attention.ts';
 import { rope, ropeFrequencies, ropeTables } from '../../layers/rope.ts';
 import { swiglu } from '../../layers/swiglu.ts';
+import type { DocumentStarts } from '../../spec/documents.ts';
 import { inputSlot, type Spec } from '../../spec/tensor.ts';
 import { residualBytes } from '../../train/account.ts';
-import { drawn, input, layerCase, type VectorCase } from '../case.ts';
+import { drawn, input, integers, layerCase, named, type VectorCase } from '../case.ts';
 
-interface AttentionCase extends AttentionConfig {
+interface AttentionCase extends Omit<AttentionConfig, 'starts'> {
   readonly name: string;
   readonly note: string;
   readonly batch: number;
   readonly queries: number;
   readonly keys: number;
+  /** For each query, the key at which its document starts: an input of the case. */
+  readonly starts?: readonly number[];
 }
 
 /** Inputs q, k, v and dy; outputs y, dq, dk and dv. */
-const attentionCase = ({ name, note, batch, queries, keys, ...config }: AttentionCase): VectorCase => {
+const attentionCase = ({ name, note, batch, queries, keys, starts, ...config }: AttentionCase): VectorCase => {
   const { heads, groups, width } = config;
   const shapes = {
     q: [batch, queries, heads, width],
@@ -32,9 +35,10 @@ const attentionCase = ({ name, note, batch, queries, keys, ...config }: Attentio
       k: drawn(`attention-${name}.k`, ...shapes.k),
       v: drawn(`attention-${name}.v`, ...shapes.v),
       dy: drawn(`attention-${name}.dy`, ...shapes.q),
+      ...(starts && { starts: { ...integers(...starts), shape: [batch, queries] } }),
     },
-    run: (k, inputs) => {
-      const layer = attention(k, config);
+    run: (k, inputs, host) => {
+      const layer = attention(k, { ...config, starts: host.starts as DocumentStarts | undefined });
       const [y, residual] = layer.forward({}, [input(inputs, 'q'), [input(inputs, 'k'), input(inputs, 'v')]]);
       const [, [dq, [dk, dv]]] = layer.backward({}, residual, input(inputs, 'dy'));
       return { y, dq, dk, dv };
@@ -47,6 +51,9 @@ const attentionCase = ({ name, note, batch, queries, keys, ...config }: Attentio
 };
 
 const plain = { causal: true, window: null };
+
+/** Documents of 3, 14 and 2 tokens. */
+const documentStarts: readonly number[] = [3, 14, 2].flatMap((tokens, i) => Array(tokens).fill([0, 3, 17][i]));
 
 const attentionCases: readonly VectorCase[] = [
   attentionCase({
@@ -73,6 +80,12 @@ const attentionCases: readonly VectorCase[] = [
     name: 'everywhere',
     note: 'Every query sees every key.',
     ...{ batch: 2, queries: 5, keys: 7, heads: 3, groups: 1, width: 2, scale: 0.75, causal: false, window: null },
+  }),
+  attentionCase({
+    name: 'documents',
+    note: 'Rows of several documents: a query sees no key before starts, the place at which its own document starts.',
+    ...{ batch: 2, queries: 19, keys: 19, heads: 2, groups: 1, width: 3, scale: 0.5, ...plain },
+    starts: [...documentStarts, ...documentStarts.map((start) => (start < 5 ? 0 : 5))],
   }),
 ];
 
@@ -108,6 +121,27 @@ const ropeCase = (name: string, note: string, tokens: number, positions: number)
     dy: drawn(`${name}.dy`, 2, tokens, 3, 8),
   });
 
+const documentRopeCase: VectorCase = {
+  id: 'layers/rope-documents',
+  note: 'Rows of several documents: positions begin anew at each place that starts names.',
+  settings: { theta: 10000 },
+  inputs: {
+    x: drawn('rope-documents.x', 1, 19, 2, 6),
+    dy: drawn('rope-documents.dy', 1, 19, 2, 6),
+    starts: { ...integers(...documentStarts), shape: [1, 19] },
+    ...named('parameter', { ...ropeTables(19, ropeFrequencies(6, 10000)) }),
+  },
+  run: (k, inputs, host) => {
+    const layer = rope(k, { heads: 2, width: 6 }, host.starts as DocumentStarts);
+    const tables = { cos: input(inputs, 'parameter.cos'), sin: input(inputs, 'parameter.sin') };
+    const [y, residual] = layer.forward(tables, input(inputs, 'x'));
+    const [, dx] = layer.backward(tables, residual, input(inputs, 'dy'));
+    return { y, dx };
+  },
+  residualBytes: (k) =>
+    residualBytes(rope(k, { heads: 2, width: 6 }).residual(inputSlot('x', { shape: [], dtype: k.float }))),
+};
+
 export const attentionLayerCases: readonly VectorCase[] = [
   ropeCase(
     'rope',
@@ -116,6 +150,7 @@ export const attentionLayerCases: readonly VectorCase[] = [
     5,
   ),
   ropeCase('rope-longer-tables', 'Tables for 7 positions, 5 tokens: the first rows count.', 5, 7),
+  documentRopeCase,
   ...attentionCases,
   swigluCase,
 ];

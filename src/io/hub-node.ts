@@ -1,0 +1,256 @@
+/**
+ * Checkpoints by name, `owner/name` or `owner/name@revision` of a Hugging Face hub, for Node and Deno. Files are kept as
+ * huggingface_hub keeps them, so that both share one cache: `blobs/DIGEST`, `snapshots/COMMIT/NAME`, which is a link to a blob
+ * (the file itself where a system has no links), and `refs/REVISION`, which holds the commit.
+ *
+ * Laws: a file has its name only when it is whole and has the digest that the hub tells. A fetch that was interrupted goes
+ * on where it stopped. What is there already is not fetched again, whoever fetched it.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { ListFileEntry } from '@huggingface/hub';
+import * as E from 'fp-ts/lib/Either.js';
+import { fail, type Result } from '../spec/errors.ts';
+import { ifExists } from './files-node.ts';
+import { isStoreName } from './store.ts';
+
+export interface HubName {
+  /** `owner/name`. */
+  readonly repo: string;
+  /** A branch, a tag or a commit. */
+  readonly revision: string;
+}
+
+export interface Hub {
+  readonly url: string;
+  /** The folder of the cache. */
+  readonly cache: string;
+  /** Who asks; for repositories that not everyone may read. */
+  readonly token: string | undefined;
+  /** Asks nobody, and takes what was fetched before. */
+  readonly offline: boolean;
+}
+
+/** What is told while files are fetched. */
+export interface HubListener {
+  readonly onFile: (name: string, bytes: number) => void;
+  /** The hub could not be asked, and what was fetched before is taken. */
+  readonly onOffline: (commit: string) => void;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a text names on a hub, if it may be such a name at all. */
+export const parseHubName = (text: string): HubName | null => {
+  const [, repo, revision = 'main'] = /^([A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?$/.exec(text) ?? [];
+  return repo === undefined || revision.split('/').some((part) => /^\.*$/.test(part)) ? null : { repo, revision };
+};
+
+/** The hub that the variables of Hugging Face's own tools name; an empty one counts as none. */
+export const hubOf = (env: Environment): Hub => {
+  const cache = env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  return {
+    url: (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, ''),
+    cache: env.HF_HUB_CACHE || join(env.HF_HOME || join(cache, 'huggingface'), 'hub'),
+    token: env.HF_TOKEN || undefined,
+    offline: /^(1|true|yes|on)$/i.test(env.HF_HUB_OFFLINE ?? ''),
+  };
+};
+
+type Library = typeof import('@huggingface/hub');
+
+const loadLibrary = async (): Promise<Result<Library>> => {
+  try {
+    return E.right(await import('@huggingface/hub'));
+  } catch {
+    const expected = 'the package @huggingface/hub, which fetches by name (npm install @huggingface/hub), or a folder';
+    return fail('FileError', expected, 'neither', '@huggingface/hub');
+  }
+};
+
+const folderOf = ({ cache }: Hub, { repo }: HubName): string => join(cache, `models--${repo.replace('/', '--')}`);
+
+// Errors
+
+const statusOf = (cause: unknown): number | undefined => (cause as { readonly statusCode?: number }).statusCode;
+
+const reasonOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause);
+  const inner = cause.cause instanceof Error ? `: ${cause.cause.message || cause.cause.name}` : '';
+  return `${cause.message}${inner}`;
+};
+
+const failure = ({ url, token }: Hub, { repo, revision }: HubName, cause: unknown): Result<never> => {
+  const status = statusOf(cause);
+  const where = `${repo}@${revision}`;
+  if (status === 404) return fail('FileError', `a folder, or a model and revision of ${url}`, 'neither (404)', where);
+  if (status === 401 || status === 403) {
+    const who = token === undefined ? 'no token' : 'a token that is not enough';
+    const expected = `a model that HF_TOKEN may read, its terms accepted at ${url}/${repo}`;
+    return fail('FileError', expected, `${who}, or no such model (${status})`, where);
+  }
+  return fail('FileError', `a folder, or an answer of ${url}`, reasonOf(cause), where);
+};
+
+// One file
+
+interface HubFile {
+  readonly name: string;
+  readonly size: number;
+  /** SHA-256 of a large file; of others git's SHA-1. */
+  readonly digest: string;
+  readonly algorithm: 'sha256' | 'sha1';
+}
+
+const fileOf = ({ path: name, size, oid = '', lfs }: ListFileEntry): HubFile =>
+  lfs === undefined
+    ? { name, size, digest: oid, algorithm: 'sha1' }
+    : { name, size: lfs.size, digest: lfs.oid, algorithm: 'sha256' };
+
+const sizeOf = async (path: string): Promise<number> => (await ifExists(() => fs.stat(path), { size: -1 })).size;
+
+/** Brings the file to `path`, from where an earlier try stopped. Rejects where what came is not what the hub promised. */
+const fetchBlob = async (blob: Blob, { name, size, digest, algorithm }: HubFile, path: string): Promise<void> => {
+  const temporary = `${path}.paca-incomplete`;
+  if ((await sizeOf(temporary)) > size) await fs.rm(temporary);
+  const hash = createHash(algorithm);
+  if (algorithm === 'sha1') hash.update(`blob ${size}\0`);
+  const file = await fs.open(temporary, 'a');
+  let end = 0;
+  try {
+    for await (const chunk of createReadStream(temporary)) {
+      hash.update(chunk);
+      end += chunk.length;
+    }
+    const rest = end < size ? blob.slice(end).stream() : [];
+    for await (const chunk of rest as AsyncIterable<Uint8Array>) {
+      await file.writeFile(chunk);
+      hash.update(chunk);
+      end += chunk.length;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  if (end < size) throw new Error(`${name} ended at byte ${end} of ${size}; the next try goes on from there`);
+  if (end > size || hash.digest('hex') !== digest) {
+    await fs.rm(temporary);
+    throw new Error(`other bytes of ${name} than the hub's digest says; what came is removed`);
+  }
+  await fs.rename(temporary, path);
+};
+
+/** The blob under its name in the snapshot. */
+const place = async (blob: string, digest: string, target: string): Promise<void> => {
+  await fs.rm(target, { force: true });
+  try {
+    await fs.symlink(join('..', '..', 'blobs', digest), target);
+  } catch {
+    await fs.rename(blob, target);
+  }
+};
+
+// The snapshot
+
+interface Snapshot {
+  readonly library: Library;
+  readonly hub: Hub;
+  readonly of: HubName;
+  readonly commit: string;
+  readonly folder: string;
+}
+
+const request = ({ url, token }: Hub) => ({ hubUrl: url, ...(token !== undefined && { accessToken: token }) });
+
+const fetchFile = async ({ library, hub, of, commit, folder }: Snapshot, file: HubFile, listener: HubListener) => {
+  const { name, size, digest } = file;
+  const target = join(folder, name);
+  if ((await sizeOf(target)) === size) return;
+  const blobs = join(folderOf(hub, of), 'blobs');
+  const path = join(blobs, digest);
+  await fs.mkdir(blobs, { recursive: true });
+  await fs.mkdir(folder, { recursive: true });
+  if ((await sizeOf(path)) !== size) {
+    listener.onFile(name, size);
+    // Over plain HTTPS, whose ranges let a fetch go on where it stopped.
+    const blob = await library.downloadFile({
+      repo: of.repo,
+      path: name,
+      revision: commit,
+      xet: false,
+      ...request(hub),
+    });
+    if (blob === null) throw new Error(`no ${name} in the repository that lists it`);
+    await fetchBlob(blob, file, path);
+  }
+  await place(path, digest, target);
+};
+
+const commitFile = (hub: Hub, of: HubName): string => join(folderOf(hub, of), 'refs', of.revision);
+
+const fetchSnapshot = async (
+  snapshot: Snapshot,
+  wanted: (name: string, all: readonly string[]) => boolean,
+  listener: HubListener,
+): Promise<void> => {
+  const { library, hub, of, commit, folder } = snapshot;
+  const entries: HubFile[] = [];
+  for await (const entry of library.listFiles({ repo: of.repo, revision: commit, ...request(hub) })) {
+    if (entry.type === 'file' && isStoreName(entry.path)) entries.push(fileOf(entry));
+  }
+  const names = entries.map(({ name }) => name);
+  for (const file of entries) if (wanted(file.name, names)) await fetchFile(snapshot, file, listener);
+  await fs.mkdir(folder, { recursive: true });
+  const ref = commitFile(hub, of);
+  await fs.mkdir(dirname(ref), { recursive: true });
+  await fs.writeFile(ref, commit);
+};
+
+/** The folder of what was fetched earlier, or null. */
+const fetchedBefore = async (hub: Hub, of: HubName, listener: HubListener): Promise<string | null> => {
+  const commit = await ifExists(() => fs.readFile(commitFile(hub, of), 'utf8'), of.revision);
+  const folder = join(folderOf(hub, of), 'snapshots', commit.trim());
+  if ((await ifExists(() => fs.stat(folder), null)) === null) return null;
+  listener.onOffline(commit.trim());
+  return folder;
+};
+
+const commitOf = async ({ modelInfo }: Library, hub: Hub, { repo: name, revision }: HubName): Promise<string> => {
+  const { sha } = await modelInfo({ name, revision, additionalFields: ['sha'], ...request(hub) });
+  if (!/^[0-9a-f]{40}$/.test(sha)) throw new Error(`an answer without a commit`);
+  return sha;
+};
+
+/**
+ * The folder with the wanted files of a model. `wanted` is given the names of all files too.
+ * FileErrors: no such model; one that may not be read; no answer and nothing that was fetched before; other bytes than
+ * announced; what the disk reports.
+ */
+export const fetchFromHub = async (
+  hub: Hub,
+  of: HubName,
+  wanted: (name: string, all: readonly string[]) => boolean,
+  listener: HubListener,
+): Promise<Result<string>> => {
+  try {
+    const before = hub.offline ? await fetchedBefore(hub, of, listener) : null;
+    if (before !== null) return E.right(before);
+    if (hub.offline) return failure(hub, of, 'HF_HUB_OFFLINE, and nothing that was fetched before');
+    const library = await loadLibrary();
+    if (E.isLeft(library)) return library;
+    const commit = await commitOf(library.right, hub, of).catch(async (cause) => {
+      const found = statusOf(cause) === undefined ? await fetchedBefore(hub, of, listener) : null;
+      if (found === null) throw cause;
+      return { found };
+    });
+    if (typeof commit !== 'string') return E.right(commit.found);
+    const folder = join(folderOf(hub, of), 'snapshots', commit);
+    await fetchSnapshot({ library: library.right, hub, of, commit, folder }, wanted, listener);
+    return E.right(folder);
+  } catch (cause) {
+    return failure(hub, of, cause);
+  }
+};

@@ -1,0 +1,177 @@
+/** Checkpoints by name, from a hub on this machine. */
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import { describe, expect, it } from 'vitest';
+import { fetchFromHub, type Hub, hubOf, parseHubName } from '../../src/io/hub-node.ts';
+import type { Result } from '../../src/spec/errors.ts';
+import { temporaryFolder } from '../cli/program.ts';
+import { COMMIT, hubServer } from './hub-server.ts';
+
+const bytes = (length: number, seed = 1): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed) % 251);
+const files = {
+  'config.json': bytes(300),
+  'model.safetensors': bytes(100_000),
+  'README.md': bytes(50),
+  'pytorch_model.bin': bytes(5000),
+};
+const server = await hubServer({ 'owner/plain': { files }, 'owner/gated': { files, token: 'hf_mine' } });
+const cache = temporaryFolder();
+
+const hubAt = (name: string, changes: Partial<Hub> = {}): Hub => ({
+  ...{ url: server.url, cache: join(cache, name), token: undefined, offline: false },
+  ...changes,
+});
+
+interface Fetched {
+  readonly result: Result<string>;
+  readonly told: readonly string[];
+}
+
+const fetchModel = async (hub: Hub, name = 'owner/plain'): Promise<Fetched> => {
+  const told: string[] = [];
+  server.reads.length = 0;
+  const result = await fetchFromHub(hub, parseHubName(name)!, (file) => /\.(json|safetensors)$/.test(file), {
+    onFile: (file) => told.push(file),
+    onOffline: (commit) => told.push(`offline ${commit}`),
+  });
+  return { result, told };
+};
+
+const errorOf = ({ result }: Fetched): string =>
+  E.isLeft(result) ? `expected ${result.left.expected}, got ${result.left.came} in ${result.left.where}` : 'none';
+
+const folderIn = (hub: Hub): string => join(hub.cache, 'models--owner--plain');
+const snapshotIn = (hub: Hub): string => join(folderIn(hub), 'snapshots', COMMIT);
+
+const expectWhole = (hub: Hub): void => {
+  expect(readdirSync(snapshotIn(hub)).sort()).toEqual(['config.json', 'model.safetensors']);
+  for (const name of ['config.json', 'model.safetensors'] as const)
+    expect(new Uint8Array(readFileSync(join(snapshotIn(hub), name)))).toEqual(files[name]);
+};
+
+describe('a model that is fetched', () => {
+  it('has the wanted files and no others, kept as huggingface_hub keeps them', async () => {
+    const hub = hubAt('whole');
+    expect(await fetchModel(hub)).toEqual({
+      result: E.right(snapshotIn(hub)),
+      told: ['config.json', 'model.safetensors'],
+    });
+    expectWhole(hub);
+    expect(readFileSync(join(folderIn(hub), 'refs', 'main'), 'utf8')).toBe(COMMIT);
+    expect(lstatSync(join(snapshotIn(hub), 'config.json')).isSymbolicLink()).toBe(true);
+    expect(readdirSync(join(folderIn(hub), 'blobs')).map((name) => name.length)).toEqual(
+      expect.arrayContaining([40, 64]),
+    );
+  });
+
+  it('is not fetched again, under another revision of the same commit either', async () => {
+    const hub = hubAt('again');
+    await fetchModel(hub);
+    for (const name of ['owner/plain', 'owner/plain@v1', `owner/plain@${COMMIT}`]) {
+      expect(await fetchModel(hub, name)).toEqual({ result: E.right(snapshotIn(hub)), told: [] });
+      expect(server.reads).toEqual([]);
+    }
+  });
+
+  it('is made whole where a file was cut or its link was lost', async () => {
+    const hub = hubAt('repaired');
+    await fetchModel(hub);
+    rmSync(join(snapshotIn(hub), 'model.safetensors'));
+    expect((await fetchModel(hub)).told).toEqual([]);
+    expectWhole(hub);
+    writeFileSync(join(snapshotIn(hub), 'model.safetensors'), 'cut');
+    expect((await fetchModel(hub)).told).toEqual(['model.safetensors']);
+    expectWhole(hub);
+  });
+});
+
+describe('a fetch that goes wrong', () => {
+  it('leaves no half file under a name when it is interrupted, and goes on from there', async () => {
+    const hub = hubAt('cut');
+    server.faults.cut = { name: 'model.safetensors', after: 40_000 };
+    const first = await fetchModel(hub);
+    expect(errorOf(first)).toContain('owner/plain@main');
+    expect(readdirSync(snapshotIn(hub))).toEqual(['config.json']);
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expectWhole(hub);
+    const [, from = '0'] = /^model\.safetensors (\d+)-100000$/.exec(server.reads[0] ?? '') ?? [];
+    expect(Number(from)).toBeGreaterThan(0);
+    expect(readdirSync(join(folderIn(hub), 'blobs')).some((name) => name.includes('incomplete'))).toBe(false);
+  });
+
+  it.each(['config.json', 'model.safetensors'])('refuses other bytes of %s, and begins anew', async (name) => {
+    const hub = hubAt(`spoilt-${name}`);
+    server.faults.spoil = name;
+    expect(errorOf(await fetchModel(hub))).toContain(`other bytes of ${name}`);
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expectWhole(hub);
+  });
+
+  it('does not go on from bytes that an earlier try got wrong', async () => {
+    const hub = hubAt('wrong start');
+    await fetchModel(hub);
+    const blobs = join(folderIn(hub), 'blobs');
+    const large = readdirSync(blobs).find((name) => name.length === 64)!;
+    rmSync(join(blobs, large));
+    writeFileSync(join(blobs, `${large}.paca-incomplete`), 'nonsense');
+    expect(errorOf(await fetchModel(hub))).toContain('other bytes of model.safetensors');
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expectWhole(hub);
+  });
+
+  it.each<[string, Partial<Hub>, string, string]>([
+    ['no such model', {}, 'owner/none', 'neither (404)'],
+    ['no such revision', {}, 'owner/plain@v9', 'neither (404)'],
+    ['a gated model', {}, 'owner/gated', 'no token'],
+    ['a gated model and another token', { token: 'hf_other' }, 'owner/gated', 'a token that is not enough'],
+    ['no network', { url: 'http://127.0.0.1:9' }, 'owner/plain', 'an answer of http://127.0.0.1:9'],
+    ['no network to be asked', { offline: true }, 'owner/plain', 'HF_HUB_OFFLINE'],
+  ])('says so: %s', async (name, changes, model, message) => {
+    const hub = hubAt(`says ${name}`, changes);
+    expect(errorOf(await fetchModel(hub, model))).toContain(message);
+    expect(() => readdirSync(hub.cache)).toThrow('ENOENT');
+  });
+
+  it('says what the disk reports', async () => {
+    mkdirSync(join(cache, 'taken'), { recursive: true });
+    writeFileSync(join(cache, 'taken', 'models--owner--plain'), 'a file');
+    expect(errorOf(await fetchModel(hubAt('taken')))).toMatch(/EEXIST|ENOTDIR/);
+  });
+});
+
+describe('where the hub is', () => {
+  it('reads with a token what it may', async () => {
+    const { result } = await fetchModel(hubAt('gated', { token: 'hf_mine' }), 'owner/gated');
+    expect(E.isRight(result)).toBe(true);
+  });
+
+  it.each<[string, Partial<Hub>]>([
+    ['no network', { url: 'http://127.0.0.1:9' }],
+    ['nobody to be asked', { offline: true }],
+  ])('takes what was fetched before: %s', async (name, changes) => {
+    const hub = hubAt(`before ${name}`);
+    await fetchModel(hub);
+    expect(await fetchModel({ ...hub, ...changes })).toEqual({
+      result: E.right(snapshotIn(hub)),
+      told: [`offline ${COMMIT}`],
+    });
+  });
+
+  it('is what the variables of Hugging Face say', () => {
+    expect(hubOf({ HF_HOME: '/h', HF_TOKEN: 'hf_x', HF_ENDPOINT: 'http://mirror/' })).toEqual({
+      ...{ url: 'http://mirror', cache: join('/h', 'hub'), token: 'hf_x', offline: false },
+    });
+    expect(hubOf({ XDG_CACHE_HOME: '/c', HF_HUB_OFFLINE: '1', HF_TOKEN: '' })).toEqual({
+      ...{ url: 'https://huggingface.co', cache: join('/c', 'huggingface', 'hub'), token: undefined, offline: true },
+    });
+    expect(hubOf({ HF_HUB_CACHE: '/own', HF_HOME: '/h' }).cache).toBe('/own');
+  });
+});
+
+it('tells names on a hub from paths', () => {
+  expect(parseHubName('owner/na-me.1@v2')).toEqual({ repo: 'owner/na-me.1', revision: 'v2' });
+  expect(parseHubName('owner/name@refs/pr/1')).toEqual({ repo: 'owner/name', revision: 'refs/pr/1' });
+  for (const path of ['name', './a/b', '../b', '/a/b', 'a/b/c', 'a/b@', 'a/..', 'a/b@../c', 'a/b@/c'])
+    expect(parseHubName(path), path).toBeNull();
+});
