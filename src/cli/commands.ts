@@ -3,7 +3,7 @@ import { convert } from './adapters/convert.ts';
 import { merge } from './adapters/merge.ts';
 import { bench } from './bench/command.ts';
 import type { Command } from './command.ts';
-import { compare } from './compare.ts';
+import { compare } from './compare/command.ts';
 import { doctor } from './doctor.ts';
 import { finetune } from './finetune.ts';
 import { plan } from './plan/command.ts';

@@ -2,6 +2,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import type { Store } from '../../io/store.ts';
 import type { Result } from '../../spec/errors.ts';
+import { htmlPage } from '../show/page.ts';
 import { escapeXml, type LineChart, lineChart } from '../show/svg.ts';
 import { pointsOf } from './follow.ts';
 import { type Logged, REPORT, readEvents } from './run-folder.ts';
@@ -46,11 +47,6 @@ const charts = (events: readonly Logged[]): readonly LineChart[] => [
   },
 ];
 
-const style =
-  'body{font:15px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}' +
-  'table{border-collapse:collapse}th{text-align:left;font-weight:500;padding-right:2rem;vertical-align:top}' +
-  'td{font-family:ui-monospace,monospace;word-break:break-word}svg{max-width:100%;height:auto}';
-
 /** The page of the run whose events the store holds. */
 export const writeReport = async (
   store: Store,
@@ -60,15 +56,10 @@ export const writeReport = async (
 ): Promise<Result<void>> => {
   const events = await readEvents(store, Number.POSITIVE_INFINITY);
   if (E.isLeft(events)) return events;
-  const page = [
-    '<!doctype html>',
-    `<html lang="en"><head><meta charset="utf-8"><title>${escapeXml(title)}</title><style>${style}</style></head><body>`,
-    `<h1>${escapeXml(title)}</h1>`,
+  const page = htmlPage(title, [
     section('Result', result),
     ...charts(events.right).map(lineChart),
     section('Settings', settings),
-    '</body></html>',
-    '',
-  ].join('\n');
+  ]);
   return store.write(REPORT, new TextEncoder().encode(page));
 };

@@ -12,8 +12,9 @@ import { crossEntropy, type Loss } from '../../layers/losses.ts';
 import type { Model } from '../../models/model.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import { type Spec, sizeOf } from '../../spec/tensor.ts';
-import { type Account, account, trainableCount } from '../../train/account.ts';
+import { type Account, account, measure, trainableCount } from '../../train/account.ts';
 import { evaluateClassifier } from '../../train/evaluate.ts';
+import type { HostBatch } from '../../train/host-batch.ts';
 import type { SelectionCost } from '../../train/select.ts';
 import type { Problem, TrainState } from '../../train/step.ts';
 import { median } from '../bench/statistics.ts';
@@ -22,7 +23,7 @@ import { pointsOf, trainRun, withHint, writeCurve } from '../run/follow.ts';
 import { outcomeOf } from '../run/outcome.ts';
 import { problemOf } from '../run/problem.ts';
 import { writeReport } from '../run/report.ts';
-import { ADAPTER, readEvents } from '../run/run-folder.ts';
+import { ADAPTER, type Logged, readEvents } from '../run/run-folder.ts';
 import { type Adaptation, adaptation } from '../run/selection.ts';
 import { type Base, hostWeights } from './base.ts';
 import { batcher, type TextData } from './data.ts';
@@ -59,12 +60,18 @@ export interface TextResult {
   readonly steps: number;
   /** What the training part of the data became: how many samples were cut, or left out. */
   readonly data: SequenceReport;
-  /** Mean over the validation's answers; null without validation. */
+  /** Mean over the validation's answers, of the base and of the tuned model; null without validation. */
+  readonly lossBefore: number | null;
   readonly loss: number | null;
   /** On the test, of the base and of the tuned model; null without a test. */
   readonly metric: { readonly before: Worth; readonly after: Worth } | null;
   readonly trainable: number;
   readonly bytes: Account;
+  /** What is alive between forward and backward, as counted while it is so. */
+  readonly residualMeasured: number;
+  readonly adapterBytes: number;
+  /** The median step. */
+  readonly msPerStep: number;
   readonly tokensPerSecond: number;
   /** Peak resident memory of this process. */
   readonly peakBytes: number;
@@ -146,8 +153,17 @@ const worthOf = (
   );
 };
 
-const validate = ({ backend: { kernels }, data }: TextSession, { problem }: Ready, state: TrainState<Spec>) =>
-  evaluateClassifier(kernels, problem.model, state.params, problem.loss, data.validation);
+const validate = (
+  { backend: { kernels }, data }: TextSession,
+  { problem }: Ready,
+  { params }: Pick<TrainState<Spec>, 'params'>,
+) => evaluateClassifier(kernels, problem.model, params, problem.loss, data.validation);
+
+/** The mean loss over the validation's answers; null without validation. */
+const validationLoss = (session: TextSession, ready: Ready, params: TrainState<Spec>['params']): Task<number | null> =>
+  session.data.validation.length === 0
+    ? TE.right(null)
+    : TE.fromTask(async () => (await validate(session, ready, { params })).loss);
 
 const trainOn = (session: TextSession, ready: Ready): Task<TrainState<Spec>> => {
   const { settings, data } = session;
@@ -160,34 +176,51 @@ const trainOn = (session: TextSession, ready: Ready): Task<TrainState<Spec>> => 
   });
 };
 
-/** Tokens over time, of the steps in the middle of the field. */
-const tokenRate = ({ store }: TextSession): Task<number> =>
+/** How fast the run was: medians over its steps. */
+const speedOf = ({ store }: TextSession): Task<Pick<TextResult, 'msPerStep' | 'tokensPerSecond'>> =>
   pipe(
     () => readEvents(store, Number.POSITIVE_INFINITY),
-    TE.map((events) =>
-      Math.round(
-        median(pointsOf(events, 'step', (e) => (1000 * Number(e.tokens)) / Number(e.ms)).map(([, rate]) => rate)),
-      ),
-    ),
+    TE.map((events) => {
+      const overSteps = (value: (event: Logged) => number): number =>
+        median(pointsOf(events, 'step', value).map(([, number]) => number));
+      return {
+        msPerStep: overSteps((e) => Number(e.ms)),
+        tokensPerSecond: Math.round(overSteps((e) => (1000 * Number(e.tokens)) / Number(e.ms))),
+      };
+    }),
   );
 
-/** The bytes of the run for its largest micro-batch, from shapes alone. */
-const bytesOf = ({ data, settings }: TextSession, { problem }: Ready): Account => {
+/** The largest micro-batch of the first steps. */
+const largestBatch = ({ data, settings }: TextSession): HostBatch => {
   const at = batcher(data, settings);
-  const sizes = Array.from({ length: Math.min(settings.steps, 50) }, (_, i) => at(i))
-    .flat()
-    .map(({ inputs }) => inputs);
-  const largest = sizes.reduce((a, b) => (sizeOf(b.shape) > sizeOf(a.shape) ? b : a));
-  return account(problem, largest);
+  const batches = Array.from({ length: Math.min(settings.steps, 50) }, (_, i) => at(i)).flat();
+  return batches.reduce((a, b) => (sizeOf(b.inputs.shape) > sizeOf(a.inputs.shape) ? b : a));
+};
+
+/** The bytes of the run for its largest micro-batch, from shapes alone. */
+const bytesOf = (session: TextSession, { problem }: Ready): Account => account(problem, largestBatch(session).inputs);
+
+/** What is known of a run before its first step. */
+interface Before {
+  readonly worth: Worth | null;
+  readonly loss: number | null;
+  /** Bytes, as measured. */
+  readonly residual: number;
+}
+
+const lookBefore = (session: TextSession, ready: Ready): Task<Before> => {
+  const { params } = ready.problem.model;
+  const { inputs, targets, starts } = largestBatch(session);
+  return pipe(
+    TE.Do,
+    TE.bind('worth', () => worthOf(session, ready, params)),
+    TE.bind('loss', () => validationLoss(session, ready, params)),
+    TE.map((known) => ({ ...known, residual: measure(ready.problem, inputs, targets, starts).residual })),
+  );
 };
 
 /** Writes adapter, loss curve and report, and judges. */
-const finish = (
-  session: TextSession,
-  ready: Ready,
-  before: Worth | null,
-  state: TrainState<Spec>,
-): Task<TextResult> => {
+const finish = (session: TextSession, ready: Ready, before: Before, state: TrainState<Spec>): Task<TextResult> => {
   const { settings, store, folder, data } = session;
   return pipe(
     TE.Do,
@@ -198,23 +231,22 @@ const finish = (
           store.writeGroup(ADAPTER, outcome.files),
     ),
     TE.chainFirst(() => () => writeCurve(store, `${settings.method} of ${settings.base} on ${settings.data}: loss`)),
-    TE.bind('loss', () =>
-      data.validation.length === 0
-        ? TE.right(null)
-        : TE.fromTask(async () => (await validate(session, ready, state)).loss),
-    ),
+    TE.bind('loss', () => validationLoss(session, ready, state.params)),
     TE.bind('after', () => worthOf(session, ready, state.params)),
-    TE.bind('tokensPerSecond', () => tokenRate(session)),
+    TE.bind('speed', () => speedOf(session)),
     TE.map(
-      ({ outcome: { digest }, loss, after, tokensPerSecond }): TextResult => ({
+      ({ outcome: { digest, files }, loss, after, speed }): TextResult => ({
         run: folder,
         steps: state.step,
         data: data.report,
+        lossBefore: before.loss,
         loss,
-        metric: before === null || after === null ? null : { before, after },
+        metric: before.worth === null || after === null ? null : { before: before.worth, after },
         trainable: trainableCount(ready.problem),
         bytes: bytesOf(session, ready),
-        tokensPerSecond,
+        residualMeasured: before.residual,
+        adapterBytes: [...files.values()].reduce((sum, { length }) => sum + length, 0),
+        ...speed,
         peakBytes: process.resourceUsage().maxRSS * KIBIBYTE,
         adapter: resolve(folder, ADAPTER),
         selection: ready.adapted.cost,
@@ -230,7 +262,7 @@ export const runTextSession = (session: TextSession): Promise<Result<TextResult>
   pipe(
     TE.Do,
     TE.bind('ready', () => prepare(session)),
-    TE.bind('before', ({ ready }) => worthOf(session, ready, ready.problem.model.params)),
+    TE.bind('before', ({ ready }) => lookBefore(session, ready)),
     TE.bind('state', ({ ready }) => trainOn(session, ready)),
     TE.chain(({ ready, before, state }) => finish(session, ready, before, state)),
     TE.mapLeft(withHint(session.folder)),

@@ -48,7 +48,7 @@ export type TextInput = Pick<TextSettings, 'base' | 'data'> &
   };
 
 /** PaCA at s = 1 wants a larger step than full fine-tuning. */
-const learningRates = { full: 0.001, paca: 0.005, lora: 0.003, dora: 0.003, moslora: 0.003 } as const;
+export const learningRates = { full: 0.001, paca: 0.005, lora: 0.003, dora: 0.003, moslora: 0.003 } as const;
 
 const RANK = 16;
 

@@ -1,21 +1,19 @@
-/** `paca compare`: one base, several methods, the same data and budget, side by side. */
+/** `paca compare` on the digits: one base, several methods, the same data and budget, side by side. */
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import { nodeStore } from '../io/store-node.ts';
-import { fail, type PacaError, type Result } from '../spec/errors.ts';
-import type { Spec } from '../spec/tensor.ts';
+import { nodeStore } from '../../io/store-node.ts';
+import { fail, type PacaError, type Result } from '../../spec/errors.ts';
+import type { Spec } from '../../spec/tensor.ts';
 
-import { openBackend } from './backend.ts';
-import { type Command, type ExitCode, printJson, type World } from './command.ts';
-import { compareKeys, parseCompare } from './digits/config.ts';
-import { type Compared, compareMethods, type Row } from './digits/contest.ts';
-import { loadDigits } from './digits/data.ts';
-import { architectureOf, type Experiment } from './digits/experiment.ts';
-import { type CompareInput, type Settings, settingsOf } from './digits/settings.ts';
-import { readInput } from './input.ts';
-import { formatBytes, formatCount, formatMs, formatPercent } from './show/format.ts';
-import { lineChart } from './show/svg.ts';
-import { renderTable } from './show/table.ts';
+import { openBackend } from '../backend.ts';
+import { type ExitCode, printJson, type World } from '../command.ts';
+import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
+import { lineChart } from '../show/svg.ts';
+import { renderTable } from '../show/table.ts';
+import { type Compared, compareMethods, type Row } from './contest.ts';
+import { loadDigits } from './data.ts';
+import { architectureOf, type Experiment } from './experiment.ts';
+import { type CompareInput, type Settings, settingsOf } from './settings.ts';
 
 const FOLDER = 'runs';
 
@@ -108,16 +106,8 @@ const compareAll = async (world: World, input: CompareInput, json: boolean): Pro
   )();
 };
 
-export const compare: Command = {
-  summary: 'full fine-tuning and PaCA side by side on the digits: accuracy, memory, time',
-  usage:
-    "paca compare [CONFIG.yaml] [--methods '[full, paca]'] [--selects '[random, gradient]'] [--json] [--KEY VALUE ...]",
-  keys: compareKeys,
-  texts: [],
-  switches: ['json'],
-  run: (world, args) =>
-    pipe(
-      readInput(args, compareKeys, parseCompare),
-      TE.chain((input) => () => compareAll(world, input, args.values.json === true)),
-    )(),
-};
+/** Every contestant in turn, in this process. */
+export const compareDigits =
+  (world: World, input: CompareInput, json: boolean): TE.TaskEither<PacaError, ExitCode> =>
+  () =>
+    compareAll(world, input, json);

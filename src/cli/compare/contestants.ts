@@ -1,0 +1,108 @@
+/**
+ * Who takes part in a comparison, and the run that each trial of one is. A contestant that draws lots (the columns of PaCA,
+ * the A of LoRA) runs with several seeds; the others would only repeat themselves. Data, their order and the number of
+ * steps are the same for all.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import { pipe } from 'fp-ts/lib/function.js';
+import type { Result } from '../../spec/errors.ts';
+import { parseText } from '../text/config.ts';
+import { learningRates, type TextInput } from '../text/settings.ts';
+import type { ComparedMethod, Comparison, Task } from './settings.ts';
+
+export interface Contestant {
+  /** `paca, random`. */
+  readonly name: string;
+  readonly method: Exclude<ComparedMethod, 'none'>;
+  /** How columns are chosen; null for other methods. */
+  readonly select: string | null;
+  readonly drawsLots: boolean;
+}
+
+/** One run: of a contestant on a task, with a learning rate and a seed. */
+export interface Trial {
+  /** A name for its files. */
+  readonly id: string;
+  readonly task: Task;
+  readonly contestant: Contestant;
+  /** Of the method's default learning rate. */
+  readonly factor: number;
+  readonly learningRate: number;
+  readonly seed: number;
+  readonly config: TextInput;
+}
+
+export const contestantsOf = ({ methods, selects }: Comparison): readonly Contestant[] =>
+  methods.flatMap((method): readonly Contestant[] => {
+    if (method === 'none') return [];
+    if (method !== 'paca') return [{ name: method, method, select: null, drawsLots: method !== 'full' }];
+    return selects.map((select) => ({ name: `paca, ${select}`, method, select, drawsLots: select === 'random' }));
+  });
+
+/** A text as part of a file's name. */
+export const slug = (text: string): string => text.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-|-$/g, '');
+
+const methodOf = ({ method }: Contestant): NonNullable<TextInput['method']> => (method === 'lora-fa' ? 'lora' : method);
+
+/** The seed of the first trial. */
+const FIRST_SEED = 0;
+
+/** `pacaRank`: where it is not the rank of all. Keys without effect on the method are left out, as a run refuses them. */
+const configOf = (
+  { shared }: Comparison,
+  { input }: Task,
+  c: Contestant,
+  learningRate: number,
+  seed: number,
+  pacaRank: number | null,
+): TextInput => {
+  const { rank, alpha, targetModules, excludeModules, calibrationBatches, ...common } = shared;
+  const adapted = { rank: c.method === 'paca' ? (pacaRank ?? rank) : rank, alpha, targetModules, excludeModules };
+  const given = {
+    ...common,
+    ...input,
+    method: methodOf(c),
+    learningRate,
+    ...(c.method !== 'full' && adapted),
+    ...(c.method === 'lora-fa' && { freezeA: true }),
+    ...(c.select !== null && { select: c.select }),
+    ...(c.select?.startsWith('gradient') && { calibrationBatches }),
+    ...(c.drawsLots && { selectSeed: seed }),
+    ...(input.test !== undefined && { samples: 0 }),
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as unknown as TextInput;
+};
+
+/** A trial. Errors: a config that no run would take. */
+export const trialOf = (
+  comparison: Comparison,
+  task: Task,
+  contestant: Contestant,
+  factor: number,
+  seed: number,
+  pacaRank: number | null,
+): Result<Trial> => {
+  const learningRate = factor * learningRates[methodOf(contestant)];
+  const config = configOf(comparison, task, contestant, learningRate, seed, pacaRank);
+  const id = [task.name, contestant.name, `x${factor}`, `seed${seed}`].map(slug).join('.');
+  return pipe(
+    parseText(config, `${task.name}, ${contestant.name}`),
+    E.map((parsed) => ({ id, task, contestant, factor, learningRate, seed, config: parsed })),
+  );
+};
+
+/** The seeds beyond the first, with which the best learning rate runs again. */
+export const laterSeeds = ({ seeds }: Comparison, { drawsLots }: Contestant): readonly number[] =>
+  drawsLots ? Array.from({ length: seeds - 1 }, (_, i) => FIRST_SEED + 1 + i) : [];
+
+/** The trials among which the learning rate is chosen. */
+export const firstTrials = (
+  comparison: Comparison,
+  task: Task,
+  contestant: Contestant,
+  pacaRank: number | null,
+): Result<readonly Trial[]> =>
+  pipe(
+    comparison.rateFactors,
+    E.traverseArray((factor) => trialOf(comparison, task, contestant, factor, FIRST_SEED, pacaRank)),
+  );

@@ -1,0 +1,162 @@
+/** `paca compare` of language models: every contestant's trials on every task, each in a process of its own, in one folder. */
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { sha256Hex } from '../../io/digest.ts';
+import { nodeStore } from '../../io/store-node.ts';
+import { fail, type PacaError } from '../../spec/errors.ts';
+import type { Arguments } from '../args.ts';
+import { type ExitCode, printJson, type World } from '../command.ts';
+import { claimFolder, REPORT } from '../run/run-folder.ts';
+import { adaptedSites } from '../run/selection.ts';
+import { openBase } from '../text/base.ts';
+import { type Contestant, contestantsOf, firstTrials, laterSeeds, slug, trialOf } from './contestants.ts';
+import { carryOut, kept, type Outcome, ownTextLoss } from './outcome.ts';
+import { best, type Row, rowOf, targetOf, untunedRow } from './rows.ts';
+import type { Task as ComparedTask, Comparison } from './settings.ts';
+import { type Curve, comparisonPage, comparisonText } from './show.ts';
+
+type Task<A> = TE.TaskEither<PacaError, A>;
+
+interface Place {
+  readonly world: World;
+  readonly comparison: Comparison;
+  readonly folder: string;
+}
+
+const RESULT = 'compare.json';
+
+/** The rank at which PaCA trains about as many numbers as LoRA, r·Σ(in + out)/Σ out; null where ranks are the same. */
+const matchedRank = ({ world, comparison }: Place, { input }: ComparedTask): Task<number | null> => {
+  const { match, shared } = comparison;
+  if (match === 'rank') return TE.right(null);
+  const { targetModules = 'all-linear', excludeModules = [], rank = 16 } = shared;
+  return pipe(
+    openBase(world, input.base),
+    TE.chainEitherK(({ architecture }) => adaptedSites(architecture, { targetModules, excludeModules })),
+    TE.map((sites) => {
+      const sum = (of: (c: { readonly in: number; readonly out: number }) => number): number =>
+        sites.reduce((total, { operation }) => total + of(operation.config), 0);
+      return Math.round((rank * sum((c) => c.in + c.out)) / sum(({ out }) => out));
+    }),
+  );
+};
+
+/** The outcomes of a contestant on a task: of its best learning rate, with every seed. */
+const outcomesOf = (
+  place: Place,
+  task: ComparedTask,
+  contestant: Contestant,
+  pacaRank: number | null,
+): Task<readonly [Outcome, ...Outcome[]]> => {
+  const { world, comparison, folder } = place;
+  return pipe(
+    TE.fromEither(firstTrials(comparison, task, contestant, pacaRank)),
+    TE.chain(TE.traverseSeqArray((trial) => carryOut(world, folder, trial))),
+    TE.map(best),
+    TE.chain((first) =>
+      pipe(
+        laterSeeds(comparison, contestant),
+        TE.traverseSeqArray((seed) =>
+          pipe(
+            TE.fromEither(trialOf(comparison, task, contestant, first.trial.factor, seed, pacaRank)),
+            TE.chain((trial) => carryOut(world, folder, trial)),
+          ),
+        ),
+        TE.map((later): readonly [Outcome, ...Outcome[]] => [first, ...later]),
+      ),
+    ),
+  );
+};
+
+interface OfTask {
+  readonly rows: readonly Row[];
+  readonly curves: readonly Curve[];
+}
+
+const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
+  const { world, comparison, folder } = place;
+  const contestants = contestantsOf(comparison);
+  return pipe(
+    TE.Do,
+    TE.bind('pacaRank', () => matchedRank(place, task)),
+    TE.bind('ownText', () =>
+      kept(nodeStore(folder), `${slug(task.name)}.own-text.json`, ownTextLoss(world, task, null)),
+    ),
+    TE.bind('all', ({ pacaRank }) =>
+      pipe(
+        contestants,
+        TE.traverseSeqArray((contestant) =>
+          pipe(
+            outcomesOf(place, task, contestant, pacaRank),
+            TE.map((outcomes) => ({ contestant, outcomes })),
+          ),
+        ),
+      ),
+    ),
+    TE.map(({ all, ownText }) => {
+      const target = targetOf(all.find(({ contestant: { method } }) => method === 'lora')?.outcomes ?? []);
+      const rows = all.map(({ contestant, outcomes }) => rowOf(contestant, outcomes, target, ownText));
+      const first = all[0]?.outcomes[0];
+      const untuned = comparison.methods.includes('none') && first !== undefined ? [untunedRow(first, ownText)] : [];
+      return {
+        rows: [...untuned, ...rows],
+        curves: all.map(({ contestant: { name }, outcomes: [{ curve }] }) => ({
+          ...{ task: task.name, name, points: curve.map(({ step, loss }) => [step, loss] as const) },
+        })),
+      };
+    }),
+  );
+};
+
+const identityOf = (comparison: Comparison): Promise<string> =>
+  sha256Hex(new TextEncoder().encode(JSON.stringify(comparison)));
+
+const finish = ({ world, comparison, folder }: Place, all: readonly OfTask[], json: boolean): Task<ExitCode> => {
+  const [rows, curves] = [all.flatMap((one) => one.rows), all.flatMap((one) => one.curves)];
+  const store = nodeStore(folder);
+  const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const report = { task: 'text', rows };
+  return pipe(
+    () => store.write(RESULT, encode(`${JSON.stringify(report, null, 2)}\n`)),
+    TE.chain(() => () => store.write(REPORT, encode(comparisonPage(rows, curves, { ...comparison })))),
+    TE.map((): ExitCode => {
+      if (json) printJson(world, report);
+      else world.print(`${comparisonText(rows, world.columns)}\nreport  ${folder}/${REPORT}\n`);
+      return 0;
+    }),
+  );
+};
+
+/** Every run's config is checked before the first run begins. */
+const checkTrials = (comparison: Comparison): Task<unknown> =>
+  pipe(
+    comparison.tasks.flatMap((task) => contestantsOf(comparison).map((contestant) => [task, contestant] as const)),
+    TE.traverseSeqArray(([task, contestant]) => TE.fromEither(firstTrials(comparison, task, contestant, null))),
+    TE.chain((trials) =>
+      trials.length > 0
+        ? TE.right(trials)
+        : TE.fromEither(fail('ConfigError', 'a method that trains', comparison.methods.join(', '), 'methods')),
+    ),
+  );
+
+export const compareText = (world: World, args: Arguments, comparison: Comparison): Task<ExitCode> => {
+  const folder = typeof args.values.run === 'string' ? args.values.run : 'runs/compare';
+  const place = { world, comparison, folder };
+  return pipe(
+    checkTrials(comparison),
+    TE.chain(() => TE.fromTask(() => identityOf(comparison))),
+    TE.chain(
+      (identity) => () => claimFolder(nodeStore(folder), folder, identity, comparison, args.values.resume === true),
+    ),
+    TE.chain(() =>
+      pipe(
+        comparison.tasks,
+        TE.traverseSeqArray((task) => compareOn(place, task)),
+      ),
+    ),
+    TE.chain((all) => finish(place, all, args.values.json === true)),
+    TE.mapLeft((e) =>
+      e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e,
+    ),
+  );
+};
