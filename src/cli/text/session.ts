@@ -29,8 +29,8 @@ import { batcher, type TextData } from './data.ts';
 import { type Answered, answers, type Judged, judge } from './judge.ts';
 import type { TextSettings } from './settings.ts';
 
-/** Everything that the run needs, once its input was found good and its folder claimed. */
-export interface TextSession {
+/** Everything that a run needs, once its input was found good. */
+export interface Opened {
   readonly world: World;
   readonly backend: AnyBackend;
   readonly base: Base;
@@ -38,6 +38,10 @@ export interface TextSession {
   readonly settings: TextSettings;
   readonly store: Store;
   readonly folder: string;
+}
+
+/** A run that has claimed its folder. */
+export interface TextSession extends Opened {
   readonly identity: string;
 }
 
@@ -90,7 +94,7 @@ export const checkSettings = (s: TextSettings, { config }: Base): Result<TextSet
 };
 
 /** Which columns train. Weights are read for it only where the selection asks for them. */
-const adapt = ({ backend, base, data, settings, world }: TextSession): Task<Adaptation> => {
+const adapt = ({ backend, base, data, settings, world }: Opened): Task<Adaptation> => {
   const needsWeights = settings.method === 'paca' && settings.select !== 'random';
   const batches = batcher(data, { ...settings, gradAccumulation: 1 });
   const calibration = Array.from({ length: settings.calibrationBatches }, (_, i) => batches(i)).flat();
@@ -119,7 +123,7 @@ const load =
   () =>
     loadModel(kernels, architecture, checkpoint, treatmentOf, () => full);
 
-const prepare = (session: TextSession): Task<Ready> => {
+const prepare = (session: Opened): Task<Ready> => {
   const { backend, base, settings } = session;
   return pipe(
     TE.Do,
@@ -172,7 +176,7 @@ const tokenRate = ({ store }: TextSession): Task<number> =>
   );
 
 /** The bytes of the run for its largest micro-batch, from shapes alone. */
-const bytesOf = ({ data, settings }: TextSession, { problem }: Ready): Account => {
+const bytesOf = ({ data, settings }: Opened, { problem }: Ready): Account => {
   const at = batcher(data, settings);
   const sizes = Array.from({ length: Math.min(settings.steps, 50) }, (_, i) => at(i))
     .flat()
@@ -237,7 +241,7 @@ export const runTextSession = (session: TextSession): Promise<Result<TextResult>
   )();
 
 /** What a run would train and need, from shapes alone, with any columns. */
-export const planTextRun = (session: TextSession): Task<{ readonly trainable: number; readonly bytes: Account }> =>
+export const planTextRun = (session: Opened): Task<{ readonly trainable: number; readonly bytes: Account }> =>
   pipe(
     prepare({ ...session, settings: { ...session.settings, select: 'random' } }),
     TE.map((ready) => ({ trainable: trainableCount(ready.problem), bytes: bytesOf(session, ready) })),
