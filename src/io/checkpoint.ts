@@ -19,6 +19,8 @@ import { checkNames } from './store.ts';
 export interface Checkpoint {
   /** What errors call it. */
   readonly where: string;
+  /** The files that hold it, the index not among them. */
+  readonly files: readonly string[];
   /** Shard by shard, in the order of their data. */
   readonly names: readonly string[];
   readonly spec: (name: string) => Spec | undefined;
@@ -145,8 +147,14 @@ const checkAgree = (
 
 // The checkpoint
 
-const checkpointOf = (source: Source, found: ReadonlyMap<string, Placed>, where: string): Checkpoint => ({
+const checkpointOf = (
+  source: Source,
+  files: readonly string[],
+  found: ReadonlyMap<string, Placed>,
+  where: string,
+): Checkpoint => ({
   where,
+  files,
   names: [...found.keys()],
   spec: (name) => {
     const entry = found.get(name);
@@ -170,7 +178,7 @@ const open = async (source: Source, map: WeightMap | null, where: string): Promi
     await readShards(source, files, where),
     E.chain((entries) => byName(entries, where)),
     E.chain((found) => (map === null ? E.right(found) : checkAgree(map, found, where))),
-    E.map((found) => checkpointOf(source, found, where)),
+    E.map((found) => checkpointOf(source, files, found, where)),
   );
 };
 

@@ -105,10 +105,15 @@ interface HubFile {
   readonly algorithm: 'sha256' | 'sha1';
 }
 
-const fileOf = ({ path: name, size, oid = '', lfs }: ListFileEntry): HubFile =>
-  lfs === undefined
-    ? { name, size, digest: oid, algorithm: 'sha1' }
-    : { name, size: lfs.size, digest: lfs.oid, algorithm: 'sha256' };
+/** Rejects a digest that is none: it becomes the name of a file. */
+const fileOf = ({ path: name, size, oid = '', lfs }: ListFileEntry): HubFile => {
+  const file: HubFile =
+    lfs === undefined
+      ? { name, size, digest: oid, algorithm: 'sha1' }
+      : { name, size: lfs.size, digest: lfs.oid, algorithm: 'sha256' };
+  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(file.digest)) throw new Error(`${name} listed without its digest`);
+  return file;
+};
 
 const sizeOf = async (path: string): Promise<number> => (await ifExists(() => fs.stat(path), { size: -1 })).size;
 

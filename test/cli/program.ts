@@ -66,8 +66,15 @@ export interface Process {
 }
 
 /** Starts the program as a process of its own. */
-export const start = (argv: readonly string[]): Process => {
+export const start = (argv: readonly string[]): Process => started(...command(argv));
+
+/** The same, where no file may grow beyond so many KiB: what is written past it fails, as on a full disk. */
+export const startCramped = (argv: readonly string[], kibibytes: number): Process => {
   const [program, args] = command(argv);
+  return started('bash', ['-c', `trap '' XFSZ; ulimit -f ${kibibytes}; exec "$@"`, 'bash', program, ...args]);
+};
+
+const started = (program: string, args: readonly string[]): Process => {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (text) => {

@@ -94,7 +94,7 @@ it('a folder that holds a run is not touched', async () => {
   const again = await call(['finetune', '--run', run, ...settings]);
   expect(again.error).toMatchObject({ tag: 'FileError', expected: 'a new folder, or --resume to go on' });
   const other = await call(['finetune', '--run', run, ...quick, '--resume']);
-  expect(other.error).toMatchObject({ tag: 'FileError', came: 'a run of other settings' });
+  expect(other.error).toMatchObject({ tag: 'FileError', came: 'a run of other settings or input' });
   expect(readFileSync(join(run, 'config.json'), 'utf8')).toBe(before);
   expect(stepsOf(run)).toEqual(everyStep);
 }, 60_000);

@@ -157,6 +157,54 @@ describe('paca finetune of a language model', () => {
     expect(resumed.digest).toBe(whole.digest);
   }, 120_000);
 
+  describe('gone on with', () => {
+    const first = { '--validation': writeData(at('held.jsonl'), 6) };
+    const resumed = (name: string, changes: Readonly<Record<string, string | null>>) =>
+      call(['finetune', ...flagsWith({ ...first, ...changes }), '--run', at(name), '--resume', '--json']);
+
+    it.each<[string, string, (content: Buffer) => Buffer]>([
+      [
+        'a bit of the weights',
+        'model.safetensors',
+        (c) => Buffer.from(c.map((x, i) => (i === c.length - 9 ? x ^ 1 : x))),
+      ],
+      ['the model', 'config.json', (c) => Buffer.from(String(c).replace('"rope_theta":100', '"rope_theta":101'))],
+      ['the tokenizer', 'tokenizer_config.json', (c) => Buffer.from(`${c} `)],
+    ])('refuses a base in which %s changed', async (what, file, change) => {
+      const own = tinyBase(at(`own ${what}`));
+      await run(`of ${what}`, { ...first, '--base': own });
+      const content = readFileSync(join(own, file));
+      writeFileSync(join(own, file), change(content));
+      expect(readFileSync(join(own, file))).not.toEqual(content);
+      const { error } = await resumed(`of ${what}`, { '--base': own });
+      expect(error).toMatchObject({ tag: 'FileError', came: 'a run of other settings or input' });
+      writeFileSync(join(own, file), content);
+      expect((await resumed(`of ${what}`, { '--base': own })).error).toBeNull();
+    });
+
+    it('refuses other data, and another validation', async () => {
+      await run('of data', first);
+      for (const flag of ['--data', '--validation']) {
+        const other = writeData(at(`other${flag}.jsonl`), 12);
+        expect((await resumed('of data', { [flag]: other })).error).toMatchObject({ tag: 'FileError' });
+      }
+    });
+
+    it('takes the same base and data in other places, and another test', async () => {
+      const { digest } = await run('of places', first);
+      const changes = { '--base': tinyBase(at('moved')), '--data': writeData(at('moved.jsonl'), 40) };
+      for (const other of [
+        changes,
+        judged,
+        { ...judged, '--test': writeData(at('longer.jsonl'), 8), '--choices': null },
+      ]) {
+        const { output, error } = await resumed('of places', other);
+        expect(error).toBeNull();
+        expect(JSON.parse(output).digest).toBe(digest);
+      }
+    });
+  });
+
   it('takes a folder of its own where none is named, and says what a run would need', async () => {
     const { output, error } = await call(['finetune', ...settings, ...short, '--dry-run']);
     expect(error).toBeNull();

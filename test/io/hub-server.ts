@@ -9,6 +9,8 @@ export interface Faults {
   cut?: { name: string; after: number };
   /** Sends other bytes of the file, once. */
   spoil?: string;
+  /** Lists this as the digest of small files, once. */
+  digest?: string;
 }
 
 export interface HubServer {
@@ -81,7 +83,16 @@ export const hubServer = async (models: Readonly<Record<string, Model>>): Promis
         ? [200, { _id: '1', id: name, sha: COMMIT, lastModified: '2026-01-01T00:00:00Z' }]
         : [404, { error: 'Revision not found' }];
     }
-    if (path.includes('/tree/')) return [200, Object.entries(model.files).map(entryOf)];
+    if (path.includes('/tree/')) {
+      const { digest: oid } = faults;
+      delete faults.digest;
+      return [
+        200,
+        Object.entries(model.files)
+          .map(entryOf)
+          .map((entry) => (oid === undefined ? entry : { ...entry, oid })),
+      ];
+    }
     const file = path.slice(path.lastIndexOf('/') + 1);
     return model.files[file] === undefined ? [404, { error: 'Entry not found' }] : `${name}/${file}`;
   };

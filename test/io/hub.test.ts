@@ -133,6 +133,13 @@ describe('a fetch that goes wrong', () => {
     expect(() => readdirSync(hub.cache)).toThrow('ENOENT');
   });
 
+  it('takes no digest for one that would lead out of the cache', async () => {
+    const hub = hubAt('hostile');
+    server.faults.digest = '../../../../outside';
+    expect(errorOf(await fetchModel(hub))).toContain('config.json listed without its digest');
+    expect(() => readdirSync(hub.cache)).toThrow('ENOENT');
+  });
+
   it('says what the disk reports', async () => {
     mkdirSync(join(cache, 'taken'), { recursive: true });
     writeFileSync(join(cache, 'taken', 'models--owner--plain'), 'a file');

@@ -1,4 +1,5 @@
 /** A run from where it stands to its end: its events shown, logged in its folder, and drawn as a loss curve. */
+import { resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
@@ -26,11 +27,15 @@ const interrupted = (steps: number, step: number): PacaError => ({
   where: 'finetune',
 });
 
-/** Tells how a run that was stopped is gone on with. */
+/** Tells how a run is gone on with that was stopped, or that its folder failed: a full disk, for one. */
 export const withHint =
   (folder: string) =>
-  (e: PacaError): PacaError =>
-    e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e;
+  (e: PacaError): PacaError => {
+    const hint = `the same command with --run ${folder} --resume goes on`;
+    if (e.tag === 'Interrupted') return { ...e, came: `${e.came}; ${hint}` };
+    const isOfFolder = e.tag === 'FileError' && e.where.startsWith(resolve(folder));
+    return isOfFolder ? { ...e, came: `${e.came} (once that is mended, ${hint})` } : e;
+  };
 
 const follow =
   (

@@ -65,7 +65,8 @@ export const claimFolder = async (
     if (E.isLeft(free)) return free;
     return store.write(CONFIG, encode(`${JSON.stringify({ run, settings }, null, 2)}\n`));
   }
-  if (held.right !== run) return fail('FileError', 'a folder without another run', 'a run of other settings', where);
+  if (held.right !== run)
+    return fail('FileError', 'a folder without another run', 'a run of other settings or input', where);
   return resume ? E.right(undefined) : fail('FileError', 'a new folder, or --resume to go on', 'a run', where);
 };
 

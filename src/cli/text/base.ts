@@ -4,6 +4,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { type Tokenizer, tokenizerFromFiles } from '../../data/tokenizer.ts';
 import { type Checkpoint, openCheckpoint } from '../../io/checkpoint.ts';
+import { digestOfFiles } from '../../io/digest-node.ts';
 import { type GenerationConfig, parseGenerationConfig } from '../../io/generation-config.ts';
 import { parseLlamaConfig } from '../../io/llama-config.ts';
 import type { Source } from '../../io/source.ts';
@@ -103,6 +104,19 @@ export const openBase = (world: Pick<World, 'terminal'>, base: string, options: 
     baseFolder(world, base),
     TE.chain((folder) => openFolder(folder, options)),
   );
+
+/** What of a base makes the bits of a run, beside its weights. */
+const described: readonly string[] = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'];
+
+/** Changes with any bit of the weights, the model's description or its tokenizer; not with the folder. */
+export const baseDigest = ({ folder, checkpoint }: Base): Task<string> => {
+  const source = nodeSource(folder);
+  return pipe(
+    () => source.list(),
+    TE.map((names) => [...described.filter((name) => names.includes(name)), ...checkpoint.files]),
+    TE.chain((names) => () => digestOfFiles(source, names)),
+  );
+};
 
 /** Every weight in host memory, for a selection that reads them. */
 export const hostWeights = async ({ checkpoint }: Base): Promise<Result<Weights>> => {

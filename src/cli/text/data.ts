@@ -22,7 +22,7 @@ export interface TextData {
   readonly validation: readonly HostBatch[];
   readonly test: readonly Sample[];
   readonly report: SequenceReport;
-  /** SHA-256 of the files. */
+  /** SHA-256 of the files that training and validation read. */
   readonly digests: readonly string[];
 }
 
@@ -81,7 +81,7 @@ const assemble = (base: Base, s: DataSettings, files: readonly File[]): Result<T
       ...{ rows, packing, padding, validation },
       test: test?.samples ?? [],
       report: train.report,
-      digests: files.map(({ digest }) => digest),
+      digests: [file, ...(held ? [held] : [])].map(({ digest }) => digest),
     })),
   );
 };

@@ -11,9 +11,9 @@ import { type ExitCode, printJson, type World } from '../command.ts';
 import { claimFolder } from '../run/run-folder.ts';
 import { formatBytes, formatCount, formatPercent } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
-import { openBase } from './base.ts';
+import { baseDigest, openBase } from './base.ts';
 import { loadData, stepsOf } from './data.ts';
-import { checkSettings, planTextRun, runTextSession, type TextResult, type TextSession } from './session.ts';
+import { checkSettings, type Opened, planTextRun, runTextSession, type TextResult } from './session.ts';
 import { dataSettings, type TextInput, textIdentity, textSettings } from './settings.ts';
 
 type Task<A> = TE.TaskEither<PacaError, A>;
@@ -27,7 +27,7 @@ const folderOf = ({ values }: Arguments, { data, method = 'paca' }: TextInput): 
   return numbered(2);
 };
 
-const open = (world: World, args: Arguments, input: TextInput): Task<TextSession> =>
+const open = (world: World, args: Arguments, input: TextInput): Task<Opened> =>
   pipe(
     TE.Do,
     TE.bind('base', () => openBase(world, input.base, { recompute: input.recompute ?? false })),
@@ -36,17 +36,14 @@ const open = (world: World, args: Arguments, input: TextInput): Task<TextSession
       TE.fromEither(checkSettings(textSettings(input, stepsOf(data, dataSettings(input))), base)),
     ),
     TE.bind('backend', () => () => openBackend(input)),
-    TE.bind('identity', ({ settings, backend, data }) =>
-      TE.fromTask(() => textIdentity(settings, backend, data.digests)),
-    ),
-    TE.map(({ base, data, settings, backend, identity }): TextSession => {
+    TE.map(({ base, data, settings, backend }): Opened => {
       const folder = folderOf(args, input);
-      return { world, backend, base, data, settings, identity, folder, store: nodeStore(folder) };
+      return { world, backend, base, data, settings, folder, store: nodeStore(folder) };
     }),
   );
 
 /** Every setting, what the data is, and the bytes that the run needs; nothing is trained and nothing written. */
-const dryRun = (session: TextSession): Task<ExitCode> =>
+const dryRun = (session: Opened): Task<ExitCode> =>
   pipe(
     planTextRun(session),
     TE.map(({ bytes, trainable }): ExitCode => {
@@ -89,11 +86,18 @@ const show = ({ print, columns: width }: World, r: TextResult): void => {
   print(`adapter  ${r.adapter}\ndigest   ${r.digest}\n`);
 };
 
-const run = (session: TextSession, args: Arguments): Task<ExitCode> => {
-  const { world, store, folder, identity, settings } = session;
+const identityOf = ({ base, settings, backend, data }: Opened): Task<string> =>
+  pipe(
+    baseDigest(base),
+    TE.chainTaskK((digest) => () => textIdentity(settings, backend, [digest, ...data.digests])),
+  );
+
+const run = (session: Opened, args: Arguments): Task<ExitCode> => {
+  const { world, store, folder, settings } = session;
   return pipe(
-    () => claimFolder(store, folder, identity, settings, args.values.resume === true),
-    TE.chain(() => () => runTextSession(session)),
+    identityOf(session),
+    TE.chainFirst((identity) => () => claimFolder(store, folder, identity, settings, args.values.resume === true)),
+    TE.chain((identity) => () => runTextSession({ ...session, identity })),
     TE.map((result): ExitCode => {
       if (args.values.json === true) printJson(world, result);
       else show(world, result);

@@ -30,8 +30,8 @@ import { batcher, type TextData } from './data.ts';
 import { type Answered, answers, type Judged, judge } from './judge.ts';
 import type { TextSettings } from './settings.ts';
 
-/** Everything that the run needs, once its input was found good and its folder claimed. */
-export interface TextSession {
+/** Everything that a run needs, once its input was found good. */
+export interface Opened {
   readonly world: World;
   readonly backend: AnyBackend;
   readonly base: Base;
@@ -39,6 +39,10 @@ export interface TextSession {
   readonly settings: TextSettings;
   readonly store: Store;
   readonly folder: string;
+}
+
+/** A run that has claimed its folder. */
+export interface TextSession extends Opened {
   readonly identity: string;
 }
 
@@ -97,7 +101,7 @@ export const checkSettings = (s: TextSettings, { config }: Base): Result<TextSet
 };
 
 /** Which columns train. Weights are read for it only where the selection asks for them. */
-const adapt = ({ backend, base, data, settings, world }: TextSession): Task<Adaptation> => {
+const adapt = ({ backend, base, data, settings, world }: Opened): Task<Adaptation> => {
   const needsWeights = settings.method === 'paca' && settings.select !== 'random';
   const batches = batcher(data, { ...settings, gradAccumulation: 1 });
   const calibration = Array.from({ length: settings.calibrationBatches }, (_, i) => batches(i)).flat();
@@ -126,7 +130,7 @@ const load =
   () =>
     loadModel(kernels, architecture, checkpoint, treatmentOf, () => full);
 
-const prepare = (session: TextSession): Task<Ready> => {
+const prepare = (session: Opened): Task<Ready> => {
   const { backend, base, settings } = session;
   return pipe(
     TE.Do,
@@ -191,14 +195,14 @@ const speedOf = ({ store }: TextSession): Task<Pick<TextResult, 'msPerStep' | 't
   );
 
 /** The largest micro-batch of the first steps. */
-const largestBatch = ({ data, settings }: TextSession): HostBatch => {
+const largestBatch = ({ data, settings }: Opened): HostBatch => {
   const at = batcher(data, settings);
   const batches = Array.from({ length: Math.min(settings.steps, 50) }, (_, i) => at(i)).flat();
   return batches.reduce((a, b) => (sizeOf(b.inputs.shape) > sizeOf(a.inputs.shape) ? b : a));
 };
 
 /** The bytes of the run for its largest micro-batch, from shapes alone. */
-const bytesOf = (session: TextSession, { problem }: Ready): Account => account(problem, largestBatch(session).inputs);
+const bytesOf = (session: Opened, { problem }: Ready): Account => account(problem, largestBatch(session).inputs);
 
 /** What is known of a run before its first step. */
 interface Before {
@@ -269,7 +273,7 @@ export const runTextSession = (session: TextSession): Promise<Result<TextResult>
   )();
 
 /** What a run would train and need, from shapes alone, with any columns. */
-export const planTextRun = (session: TextSession): Task<{ readonly trainable: number; readonly bytes: Account }> =>
+export const planTextRun = (session: Opened): Task<{ readonly trainable: number; readonly bytes: Account }> =>
   pipe(
     prepare({ ...session, settings: { ...session.settings, select: 'random' } }),
     TE.map((ready) => ({ trainable: trainableCount(ready.problem), bytes: bytesOf(session, ready) })),

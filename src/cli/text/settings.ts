@@ -121,14 +121,20 @@ export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings 
   };
 };
 
-/**
- * Identifies the bits of a run: its settings but for how often it looks up and saves, and the content of what it reads.
- */
+/** Settings that leave the bits of a run as they are: how often it looks up and saves, how it is judged, where files lie. */
+const idle: ReadonlySet<string> = new Set<keyof TextSettings>([
+  ...(['evalEvery', 'checkpointEvery', 'samples', 'test', 'choices', 'base', 'data'] as const),
+]);
+
+/** Identifies the bits of a run: its settings, and digests of what it reads, the base among them. */
 export const textIdentity = (
-  { evalEvery: _, checkpointEvery: __, samples: ___, test: ____, ...rest }: TextSettings,
+  settings: TextSettings,
   { name, conformance }: { readonly name: string; readonly conformance: ConformanceClass },
   contents: readonly string[],
 ): Promise<string> => {
   const bits = conformance === 'exact' ? 'exact' : name;
-  return sha256Hex(new TextEncoder().encode(JSON.stringify({ ...rest, bits, contents })));
+  const entries = Object.entries(settings).filter(([key]) => !idle.has(key));
+  const validation = typeof settings.validation === 'number' ? settings.validation : 'a file';
+  const all = { ...Object.fromEntries(entries), validation, bits, contents };
+  return sha256Hex(new TextEncoder().encode(JSON.stringify(all)));
 };
