@@ -122,6 +122,11 @@ export const parseTextCompare = (input: unknown, where: string): Result<Comparis
     E.bind('given', () => parseWith(own, ownKeys, part(true), where)),
     // What all runs share must be right in itself; each run is checked as a whole before the first begins.
     E.chainFirst(() => parseTextKeys({ base: '-', data: '-', ...flat }, where)),
+    E.chainFirst(() =>
+      flat.validation === 0
+        ? fail('ConfigError', 'a validation part, by which learning rates are chosen', '0', `${where}: validation`)
+        : E.right(null),
+    ),
     E.bind('tasks', ({ given }) => tasksOf(given, flat, where)),
     E.map(({ given, tasks }) => ({
       tasks,

@@ -1,6 +1,5 @@
 /** This program as a process of its own, so that what it measures of its memory is that of the one thing it does. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import * as E from 'fp-ts/lib/Either.js';
@@ -15,10 +14,8 @@ const isDeno = 'Deno' in globalThis;
 /** The program and its first arguments: Deno runs the sources, Node what the build made of them. */
 const program = (): readonly [string, readonly string[]] => {
   const root = packageRoot();
-  const built = join(root, 'dist', 'src', 'cli', 'main.js');
-  return isDeno || !existsSync(built)
-    ? [process.execPath, ['run', '-A', join(root, 'src', 'cli', 'main.ts')]]
-    : [process.execPath, [built]];
+  const first = isDeno ? ['run', '-A', join(root, 'src/cli/main.ts')] : [join(root, 'dist/src/cli/main.js')];
+  return [process.execPath, first];
 };
 
 const spawned = (world: World, argv: readonly string[]): Promise<Result<string>> => {

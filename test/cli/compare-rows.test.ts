@@ -1,0 +1,175 @@
+/** The figures of a comparison, from outcomes made up for the purpose. */
+import { describe, expect, it } from 'vitest';
+import { type Contestant, contestantsOf, firstTrials, laterSeeds } from '../../src/cli/compare/contestants.ts';
+import type { Outcome } from '../../src/cli/compare/outcome.ts';
+import { best, meanOf, rowOf, targetOf, untunedRow } from '../../src/cli/compare/rows.ts';
+import { type Comparison, parseTextCompare } from '../../src/cli/compare/settings.ts';
+import { comparisonPage, comparisonText } from '../../src/cli/compare/show.ts';
+import { orThrow, showError } from '../../src/spec/errors.ts';
+
+const comparisonOf = (more: object = {}): Comparison =>
+  orThrow(parseTextCompare({ base: 'base', data: 'a.jsonl', test: 'b.jsonl', ...more }, 'config'));
+
+const refusal = (more: object): string => {
+  const parsed = parseTextCompare(JSON.parse(JSON.stringify({ base: 'base', data: 'a.jsonl', ...more })), 'config');
+  return parsed._tag === 'Left' ? showError(parsed.left) : 'none';
+};
+
+describe('the contestants', () => {
+  it('are each method once, PaCA once for each selection, and no tuning is none', () => {
+    const names = contestantsOf(
+      comparisonOf({ methods: ['none', 'full', 'lora-fa', 'paca'], selects: ['random', 'gradient'] }),
+    );
+    expect(names.map(({ name }) => name)).toEqual(['full', 'lora-fa', 'paca, random', 'paca, gradient']);
+    expect(names.map(({ drawsLots }) => drawsLots)).toEqual([false, true, true, false]);
+  });
+
+  it('try every learning rate with one seed, and run again where lots are drawn', () => {
+    const comparison = comparisonOf({ seeds: 3, rateFactors: [0.5, 2] });
+    for (const contestant of contestantsOf(comparison)) {
+      const trials = orThrow(firstTrials(comparison, comparison.tasks[0]!, contestant, null));
+      expect(trials.map(({ factor, seed }) => [factor, seed])).toEqual([
+        [0.5, 0],
+        [2, 0],
+      ]);
+      expect(laterSeeds(comparison, contestant)).toEqual(contestant.drawsLots ? [1, 2] : []);
+      expect(trials[1]!.config.learningRate).toBe(4 * trials[0]!.config.learningRate!);
+    }
+  });
+
+  it('differ in what the method needs and share the rest', () => {
+    const comparison = comparisonOf({ rank: 4, steps: 7, calibrationBatches: 2, methods: ['full', 'lora-fa', 'paca'] });
+    const [full, frozen, , norm, gradient] = contestantsOf(comparison).map(
+      (contestant) => orThrow(firstTrials(comparison, comparison.tasks[0]!, contestant, 9))[0]!.config,
+    );
+    expect(full).toEqual({
+      base: 'base',
+      data: 'a.jsonl',
+      test: 'b.jsonl',
+      steps: 7,
+      samples: 0,
+      method: 'full',
+      learningRate: 0.0005,
+    });
+    expect(frozen).toMatchObject({ method: 'lora', freezeA: true, rank: 4, selectSeed: 0 });
+    expect(norm).toMatchObject({ method: 'paca', select: 'weight-norm', rank: 9 });
+    expect(norm).not.toHaveProperty('calibrationBatches');
+    expect(gradient).toMatchObject({ select: 'gradient', calibrationBatches: 2 });
+  });
+
+  it.each([
+    [{ method: 'paca' }, "got 'method'"],
+    [{ methods: ['ia3'] }, 'methods'],
+    [{ tasks: [] }, 'tasks'],
+    [{ tasks: [{ name: 'a', data: 'x' }] }, "got 'data' beside them"],
+    [
+      {
+        data: undefined,
+        tasks: [
+          { name: 'a', data: 'x' },
+          { name: 'a', data: 'y' },
+        ],
+      },
+      "'a' twice",
+    ],
+    [{ base: undefined }, 'a base, of the task or of all'],
+    [{ data: undefined }, 'data, or tasks'],
+    [{ rateFactors: [0] }, 'rateFactors'],
+    [{ validation: 0 }, 'a validation part'],
+    [{ batchSize: 0 }, 'batchSize'],
+  ])('%j is refused', (more, message) => expect(refusal(more)).toContain(message));
+});
+
+const paca: Contestant = { name: 'paca, random', method: 'paca', select: 'random', drawsLots: true };
+
+/** A run whose validation losses are these, one every ten steps of a second each. */
+const outcome = (losses: readonly number[], accuracy: number, more: Partial<Outcome> = {}): Outcome =>
+  ({
+    trial: {
+      task: { name: 'task' },
+      contestant: paca,
+      seed: 0,
+      learningRate: 0.1,
+      config: { base: 'base', data: 'a.jsonl', rank: 4 },
+    },
+    result: {
+      lossBefore: 3,
+      loss: losses.at(-1),
+      metric: { before: { judged: { accuracy: 0.5 } }, after: { judged: { accuracy } } },
+      trainable: 12,
+      bytes: { residual: 64 },
+      residualMeasured: 64,
+      adapterBytes: 100,
+      msPerStep: 1000,
+      tokensPerSecond: 50,
+      peakBytes: 2 ** 20,
+      selection: { ms: 500, peakBytes: 0, batches: 0 },
+    },
+    curve: losses.map((loss, i) => ({ step: 10 * (i + 1), loss, seconds: 10 * (i + 1) })),
+    ownText: 2,
+    ...more,
+  }) as unknown as Outcome;
+
+describe('a row', () => {
+  const [a, b] = [outcome([2, 1.5, 1], 0.8), outcome([1.5, 1.2, 1.1], 0.9, { ownText: 2.5 })];
+
+  it('has means and the spread of a sample', () => {
+    const row = rowOf(paca, [a, b], null, 1.75);
+    expect(row.valLoss).toEqual(meanOf([1, 1.1]));
+    expect(row.valLoss.spread).toBeCloseTo(0.1 / Math.SQRT2, 12);
+    expect(row.after!.mean).toBeCloseTo(0.85, 12);
+    expect(row.forgetting!.mean).toBeCloseTo(0.5, 12);
+    expect(row).toMatchObject({ before: 0.5, rank: 4, trainable: 12, seeds: [0, 0], stepsToTarget: null });
+    expect(row.settings).toMatchObject({ alpha: 4, lr: 0.1 });
+    expect(rowOf(paca, [a], null, null)).toMatchObject({ forgetting: null, valLoss: { mean: 1, spread: null } });
+  });
+
+  it('says when the target was reached, the choice of columns in the time', () => {
+    const row = rowOf(paca, [a, b], 1.5, null);
+    expect(row.stepsToTarget).toEqual(meanOf([20, 10]));
+    expect(row.secondsToTarget).toEqual(meanOf([20.5, 10.5]));
+    expect(rowOf(paca, [a, b], 1.05, null).stepsToTarget).toBeNull();
+    expect(targetOf([a, b])).toBeCloseTo(1.05, 12);
+    expect(targetOf([])).toBeNull();
+  });
+
+  it('is of the learning rate with the least validation loss', () => expect(best([b, a])).toBe(a));
+
+  it('of no tuning is the base', () => {
+    expect(untunedRow(a, 1.75)).toMatchObject({
+      method: 'none',
+      trainable: 0,
+      valLoss: { mean: 3 },
+      after: { mean: 0.5 },
+    });
+  });
+
+  it('is shown in the terminal and on the page', () => {
+    const rows = [
+      untunedRow(a, 1.75),
+      rowOf(paca, [a, b], 1.5, 1.75),
+      { ...rowOf(paca, [a], null, null), task: 'other' },
+    ];
+    const text = comparisonText(rows, undefined);
+    expect(text).toMatch(/paca, random +4 +0\.1 +12 +85\.0% ± 7\.1% +1\.0500 ± 0\.0707 +0\.500 ± 0\.354/);
+    expect(text).toMatch(/right answers +task +other +average/);
+    expect(text).toMatch(/\npaca, random +85\.0% +80\.0% +82\.5%/);
+    expect(text).toMatch(/\nnone +50\.0% +– +–/);
+    const page = comparisonPage(
+      rows,
+      [
+        {
+          task: 'task',
+          name: 'paca, random',
+          points: [
+            [10, 2],
+            [20, 1],
+          ],
+        },
+      ],
+      { seeds: 2 },
+    );
+    expect(page.match(/<svg/g)?.length).toBe(2 * 3);
+    expect(page).toContain('85.0% ± 7.1%');
+  });
+});
