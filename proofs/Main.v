@@ -1,5 +1,5 @@
 (** The theorem of each row of CLAIMS.md, with what it rests on (read by check.sh). *)
-From PaCA Require Reduction Lanes GatherScatter Gradient Linear Activations Norms Attention Rope Losses Frechet Differential Network Backprop Llama Optimizer Adamw Loop Lora Descent Convergence Example Stochastic StochasticLoop Tolerance.
+From PaCA Require Reduction Lanes GatherScatter Gradient Linear Activations Norms Attention Rope Losses Frechet Differential Network Backprop Llama Optimizer Adamw Loop Tabulated Lora Descent Convergence Example Stochastic StochasticLoop Tolerance.
 
 (* Orders of summation *)
 Print Assumptions Reduction.sequential_is_the_loop.
@@ -70,6 +70,7 @@ Print Assumptions Adamw.decay_target_matters.
 Print Assumptions Loop.train_equals_masked_full.
 Print Assumptions Loop.train_ext.
 Print Assumptions Loop.accumulated_gradient.
+Print Assumptions Tabulated.run_steps_train.
 (* LoRA as the general case *)
 Print Assumptions Lora.selector_gathers.
 Print Assumptions Lora.paca_is_lora_with_selector.
