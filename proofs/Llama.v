@@ -27,9 +27,9 @@ Section Block.
   Record block := {
     norm1 : C -> R; norm2 : C -> R;
     bias_q : q_width -> R; bias_k : kv_width -> R; bias_v : kv_width -> R; bias_o : C -> R;
-    rank : ftype;
-    i_q : rank -> C; i_k : rank -> C; i_v : rank -> C; i_o : rank -> q_width;
-    i_gate : rank -> C; i_up : rank -> C; i_down : rank -> M }.
+    r_q : ftype; r_k : ftype; r_v : ftype; r_o : ftype; r_gate : ftype; r_up : ftype; r_down : ftype;
+    i_q : r_q -> C; i_k : r_k -> C; i_v : r_v -> C; i_o : r_o -> q_width;
+    i_gate : r_gate -> C; i_up : r_up -> C; i_down : r_down -> M }.
 
   Variables (epsilon : R) (group : H -> G) (scale : R) (sees : T -> T -> bool) (cosine sine : T -> F -> R).
   Hypothesis epsilon_pos : 0 < epsilon.

@@ -108,3 +108,4 @@ Print Assumptions Tolerance.rounding_error.
 Print Assumptions Tolerance.addition_error.
 Print Assumptions Tolerance.product_error.
 Print Assumptions Tolerance.dot_product_bound.
+Print Assumptions Tolerance.sum_bound.
