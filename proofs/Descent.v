@@ -129,7 +129,7 @@ Section Masked.
   Proof. apply dot_pos. Qed.
 
   (** Smoothness is needed along the segments the run walks, nowhere else, and from above only; [beta t] may differ from
-      step to step ([paca verify-convergence] would measure it); [smooth_segment] derives it from a Lipschitz gradient. *)
+      step to step ([paca verify-convergence] samples it); [smooth_segment] derives it from a Lipschitz gradient. *)
   Variable beta : nat -> R.
   Definition move t : I -> R := fun i => - eta t * P (gL (iter t)) i.
   Definition smooth_along_run := forall t s, 0 <= s <= 1 ->

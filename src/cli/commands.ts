@@ -10,6 +10,7 @@ import { plan } from './plan/command.ts';
 import { evalText } from './text/eval.ts';
 import { generateText } from './text/generate.ts';
 import { vectors } from './vectors.ts';
+import { verifyConvergence } from './verify-convergence.ts';
 
 export const commands: Readonly<Record<string, Command>> = {
   doctor,
@@ -22,4 +23,5 @@ export const commands: Readonly<Record<string, Command>> = {
   convert,
   merge,
   bench,
+  'verify-convergence': verifyConvergence,
 };

@@ -18,14 +18,18 @@ import { applyDeltas, type OptimizerState, type Release, type Transform } from '
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 
-/** What is trained, and how. */
-export interface Problem<T extends Spec, R> {
+/** What is minimised. */
+export interface Objective<T extends Spec, R> {
   readonly kernels: Kernels<T>;
   readonly model: Model<T>;
   readonly loss: Loss<T, R>;
-  readonly optimizer: Transform<T>;
   /** Seed of what happens in training (dropout); the data order has its own. */
   readonly seed: number;
+}
+
+/** What is trained, and how. */
+export interface Problem<T extends Spec, R> extends Objective<T, R> {
+  readonly optimizer: Transform<T>;
 }
 
 export interface TrainState<T> {
@@ -79,7 +83,7 @@ export const initialState = <T extends Spec, R>(
 
 /** Loss and gradient of one micro-batch, as its share of the batch's. */
 const lossAndGradient = <T extends Spec, R>(
-  { kernels: k, model, loss }: Problem<T, R>,
+  { kernels: k, model, loss }: Objective<T, R>,
   mode: Mode,
   params: Tree<T>,
   { inputs, targets }: MicroBatch<T>,
@@ -93,10 +97,10 @@ const lossAndGradient = <T extends Spec, R>(
     return [value, gradient];
   });
 
-/** The sums over the micro-batches, in order. */
-const accumulate = <T extends Spec, R>(
-  problem: Problem<T, R>,
-  state: TrainState<T>,
+/** A batch's mean loss and its gradient: the sums over the micro-batches, in order. */
+export const batchGradient = <T extends Spec, R>(
+  problem: Objective<T, R>,
+  state: Pick<TrainState<T>, 'params' | 'step'>,
   batch: readonly MicroBatch<T>[],
 ): readonly [loss: T, gradient: Tree<T>] => {
   const { kernels: k, seed } = problem;
@@ -136,7 +140,7 @@ export const trainStep = <T extends Spec, R>(
   };
   const release = donate ? giveUp : undefined;
   const next = k.scope((): readonly [TrainState<T>, Metrics<T>] => {
-    const [loss, gradient] = accumulate(problem, state, batch);
+    const [loss, gradient] = batchGradient(problem, state, batch);
     const gradientSquares = squaredNorms(k, gradient);
     const gradientNorm = rootOfSum(k, gradientSquares);
     const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before, release);
