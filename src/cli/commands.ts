@@ -11,6 +11,7 @@ import { evalText } from './text/eval.ts';
 import { generateText } from './text/generate.ts';
 import { select } from './text/select.ts';
 import { vectors } from './vectors.ts';
+import { verifyConvergence } from './verify-convergence.ts';
 
 export const commands: Readonly<Record<string, Command>> = {
   doctor,
@@ -24,4 +25,5 @@ export const commands: Readonly<Record<string, Command>> = {
   convert,
   merge,
   bench,
+  'verify-convergence': verifyConvergence,
 };

@@ -10,7 +10,8 @@ import type { Command, ExitCode, World } from './command.ts';
 import { commands } from './commands.ts';
 
 const help = (): string => {
-  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
   return ['usage: paca COMMAND [options]', '', ...list, '', 'paca COMMAND --help tells its options.', ''].join('\n');
 };
 

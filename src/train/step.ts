@@ -20,12 +20,11 @@ import type { DocumentStarts } from '../spec/documents.ts';
 import { defect } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 
-/** What is trained, and how. */
-export interface Problem<T extends Spec, R> {
+/** What is minimised. */
+export interface Objective<T extends Spec, R> {
   readonly kernels: Kernels<T>;
   readonly model: Model<T>;
   readonly loss: Loss<T, R>;
-  readonly optimizer: Transform<T>;
   /** Seed of what happens in training (dropout); the data order has its own. */
   readonly seed: number;
   /**
@@ -33,6 +32,11 @@ export interface Problem<T extends Spec, R> {
    * al. 2024); default 0. Their residuals are not kept. Which ones, is drawn from the seed, the step and the micro-batch.
    */
   readonly dropBackward?: number;
+}
+
+/** What is trained, and how. */
+export interface Problem<T extends Spec, R> extends Objective<T, R> {
+  readonly optimizer: Transform<T>;
 }
 
 export interface TrainState<T> {
@@ -92,7 +96,7 @@ export const microRng = (seed: number, step: number, micro: number): Rng =>
 
 /** Loss and gradient of one micro-batch, as its share of the batch's. */
 const lossAndGradient = <T extends Spec, R>(
-  { kernels: k, model, loss }: Problem<T, R>,
+  { kernels: k, model, loss }: Objective<T, R>,
   mode: Mode,
   params: Tree<T>,
   { inputs, targets }: MicroBatch<T>,
@@ -106,10 +110,10 @@ const lossAndGradient = <T extends Spec, R>(
     return [value, gradient];
   });
 
-/** The sums over the micro-batches, in order. */
-const accumulate = <T extends Spec, R>(
-  problem: Problem<T, R>,
-  state: TrainState<T>,
+/** A batch's mean loss and its gradient: the sums over the micro-batches, in order. */
+export const batchGradient = <T extends Spec, R>(
+  problem: Objective<T, R>,
+  state: Pick<TrainState<T>, 'params' | 'step'>,
   batch: readonly MicroBatch<T>[],
 ): readonly [loss: T, gradient: Tree<T>] => {
   const { kernels: k, seed, dropBackward = 0 } = problem;
@@ -149,7 +153,7 @@ export const trainStep = <T extends Spec, R>(
   };
   const release = donate ? giveUp : undefined;
   const next = k.scope((): readonly [TrainState<T>, Metrics<T>] => {
-    const [loss, gradient] = accumulate(problem, state, batch);
+    const [loss, gradient] = batchGradient(problem, state, batch);
     const gradientSquares = squaredNorms(k, gradient);
     const gradientNorm = rootOfSum(k, gradientSquares);
     const [deltas, optimizerState] = optimizer.update(gradient, state.optimizer, before, release);

@@ -99,7 +99,7 @@ describe('other commands refuse', () => {
 describe('the process', () => {
   it.each<[readonly string[], number, RegExp]>([
     [['finetune', '--rnak', '3'], 2, /^paca: ConfigError in arguments: expected one of .*got '--rnak'\n$/],
-    [['fly'], 2, /^paca: expected one of doctor, vectors, [a-z, ]+, got 'fly'\n$/],
+    [['fly'], 2, /^paca: expected one of doctor, vectors, [a-z, -]+, got 'fly'\n$/],
   ])('paca %j ends with %d and says why on stderr alone', async (argv, code, message) => {
     const result = await start(argv).ended;
     expect(result).toMatchObject({ code, stdout: '' });
