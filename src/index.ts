@@ -197,6 +197,7 @@ export {
   type Release,
   type Transform,
 } from './optim/transform.ts';
+export { type QuantisationError, quantisationError, quantise } from './quant/quantise.ts';
 export { checkIndices, checkRank } from './select/indices.ts';
 export {
   type ColumnStatistics,
@@ -209,7 +210,7 @@ export {
   selectors,
   withSelector,
 } from './select/selector.ts';
-export type { DType, FloatType, HostArrays } from './spec/dtype.ts';
+export type { DType, FileType, FloatType, HostArrays } from './spec/dtype.ts';
 export { bytesPerElement, hostArray } from './spec/dtype.ts';
 export { ERF32 } from './spec/elementary/erf.ts';
 export { EXP32 } from './spec/elementary/exp.ts';
@@ -218,6 +219,7 @@ export { LOG32 } from './spec/elementary/log.ts';
 export { TANH32 } from './spec/elementary/tanh.ts';
 export { type ErrorTag, orThrow, type PacaError, type Result, showError } from './spec/errors.ts';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './spec/float16.ts';
+export { decodeNf4, isNf4, type Nf4Type } from './spec/nf4.ts';
 export {
   bytesOf,
   type HostTensor,

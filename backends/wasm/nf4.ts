@@ -1,13 +1,14 @@
 /** NF4 weights as the kernels read them. */
-import { nf4Layout } from '../../src/spec/nf4.ts';
-import { sizeOf } from '../../src/spec/tensor.ts';
+import { defect } from '../../src/spec/errors.ts';
+import { isNf4, nf4Layout } from '../../src/spec/nf4.ts';
+import { showSpec, sizeOf } from '../../src/spec/tensor.ts';
 import { intsOf, type Memory, type WasmTensor } from './memory.ts';
 
 const RECORD_WORDS = 4;
 
 /** The address of the record { codes, absmax, nested, offset } of a weight, a tensor of its own. See `assembly/nf4.ts`. */
 export const nf4Record = (memory: Memory, weight: WasmTensor): number => {
-  if (weight.dtype !== 'nf4' && weight.dtype !== 'nf4-single') throw new Error(`no NF4: ${weight.dtype}`);
+  if (!isNf4(weight.dtype)) return defect(`NF4 tensor expected, got ${showSpec(weight)}`);
   const codes = memory.pointerOf(weight);
   const { absmaxAt, nestedAt, offsetAt } = nf4Layout(weight.dtype, sizeOf(weight.shape));
   const isDouble = weight.dtype === 'nf4';

@@ -6,7 +6,7 @@
  *   offset = mean(absmax); fl(absmax − offset) in blocks of 256, divided by the absmax of the block, to the nearest of the map
  *
  * The last step goes through 65,536 cells, as on bitsandbytes' CPU: a value within 1.6e-5 of a midpoint may get the other
- * neighbour than on a GPU, which compares the value itself. What is read back is the same, for codes are all that is stored.
+ * neighbour than on a GPU, which compares the value itself. A file of either is read alike.
  * The absmax of a block of zeros is 0. Infinities and NaN are refused.
  */
 import * as E from 'fp-ts/lib/Either.js';

@@ -10,10 +10,11 @@ import type { Kernels } from '../core/fused.ts';
 import { andThen } from '../core/layer.ts';
 import { rngFromSeed, splitRng } from '../core/rng.ts';
 import type { Tree } from '../core/tree.ts';
+import { widenHost } from '../io/widen-host.ts';
 import type { Affine } from '../layers/linear.ts';
 import type { Loss } from '../layers/losses.ts';
 import { columnView, type Site } from '../methods/operation.ts';
-import { type Architecture, evaluate, type Weights } from '../models/architecture.ts';
+import { type Architecture, evaluate, sitesOf, type Weights } from '../models/architecture.ts';
 import { buildModel, type Model } from '../models/model.ts';
 import { type ColumnStatistics, runSelector, type Selector } from '../select/selector.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
@@ -110,10 +111,28 @@ const addSums = <T extends Spec>(k: Kernels<T>, a: Sums<T>, b: Sums<T>): Sums<T>
     }),
   );
 
+/** The weights with every one that methods adapt in f32, for what trains is computed with as it is. */
+const widened = <T extends Spec, R>({ architecture, weights }: SelectionPlan<T, R>): Result<Weights> => {
+  const adapted = new Set(sitesOf(architecture).map(({ path }) => `${path}.weight`));
+  return pipe(
+    Object.entries(weights),
+    E.traverseArray(([name, tensor]) =>
+      pipe(
+        adapted.has(name) && tensor.dtype !== 'f64' ? widenHost(tensor, name) : E.right(tensor),
+        E.map((wide): readonly [string, HostTensor] => [name, wide]),
+      ),
+    ),
+    E.map(Object.fromEntries),
+  );
+};
+
 const gradientStatistics = async <T extends Spec, R>(plan: SelectionPlan<T, R>): Promise<Result<Statistics>> => {
-  const { kernels: k, architecture, weights, sites, batches } = plan;
+  const { kernels: k, architecture, sites, batches } = plan;
   if (batches.length === 0) return fail('ConfigError', 'at least one calibration batch', 'none', 'select');
-  const built = buildModel(k, architecture, weights, () => ({ method: 'full' }));
+  const built = pipe(
+    widened(plan),
+    E.chain((wide) => buildModel(k, architecture, wide, () => ({ method: 'full' }))),
+  );
   if (E.isLeft(built)) return built;
   const model = built.right;
   let sums: Sums<T> = {};

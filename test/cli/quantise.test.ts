@@ -85,6 +85,11 @@ describe('over a base in NF4', () => {
     expect((bytes as { weights: number }).weights).toBeLessThan((full.bytes as { weights: number }).weights);
   });
 
+  it.each(['weight-norm', 'gradient'])('columns are chosen by %s', async (select) => {
+    const { digest } = await finetune(`by-${select}`, 'paca', '--select', select);
+    expect(digest).toMatch(/^[0-9a-f]{64}$/);
+  });
+
   it('an adapter is evaluated, and merged to f32 with the answers that it gives unmerged', async () => {
     const adapter = at('paca-wasm/adapter');
     const unmerged = await report('eval', '--base', at('nf4'), '--adapter', adapter, '--data', data);
