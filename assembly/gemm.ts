@@ -10,7 +10,8 @@ import {
   NARROW_COLUMNS, NARROW_ROWS, narrowTile, TALL_ROWS, TILE_COLUMNS, TILE_ROWS, tallTile, tile,
 } from './gemm-tile';
 import { at } from './lanes';
-import { F32, PANEL_STRIDE, packB, sizeOf, turnA } from './pack';
+import { NF4_ROOM, packNf4 } from './nf4';
+import { F32, NF4, PANEL_STRIDE, packB, sizeOf, turnA } from './pack';
 
 /** Layouts. */
 export const NN = 0;
@@ -25,13 +26,13 @@ const BLOCK_N = 1024;
 /** Distance of the rows of a turned block of A: a line more than their length, or all would meet in few cache sets. */
 const TURNED_STRIDE = BLOCK_K * 4 + 64;
 
-/** Packing space of a thread: a tile for the edges, a block of A, a block of B. */
+/** Packing space of a thread: a tile for the edges, a block of A, a block of B, and room for decoding. */
 const EDGE_BYTES = NARROW_ROWS * TILE_COLUMNS * 4;
 const BLOCK_A_BYTES = BLOCK_M * TURNED_STRIDE;
 const BLOCK_B_BYTES = BLOCK_N * BLOCK_K * 4;
 
 export function scratchBytes(): i32 {
-  return EDGE_BYTES + BLOCK_A_BYTES + BLOCK_B_BYTES;
+  return EDGE_BYTES + BLOCK_A_BYTES + BLOCK_B_BYTES + <i32>NF4_ROOM;
 }
 
 /** With so few rows in all, a panel of B is read where it lies: packing it would not pay. */
@@ -128,9 +129,10 @@ function multiplyPanels(
 /**
  * The rectangle [rowBegin, rowEnd) × [columnBegin, columnEnd) of C, whose sums have k terms. The rows of the matrices lie
  * `strideA`, `strideB` and `strideC` bytes apart in memory. `typeB` is the element type of B, a weight that may be stored
- * in 16 bits, to which `connections` (`count` records, see `connections.ts`) are added while it is packed. `fresh`: the
- * sums start at +0, else they go on from what C holds. `bias` `[n]` is left out at address 0. `scratch`:
- * {@link scratchBytes} bytes that no other thread uses.
+ * in 16 bits, or in NF4 (then `b` is its record, see `nf4.ts`, and `strideB` counts the numbers of a row), to which
+ * `connections` (`count` records, see `connections.ts`) are added while it is packed. `fresh`: the sums start at +0, else
+ * they go on from what C holds. `bias` `[n]` is left out at address 0. `scratch`: {@link scratchBytes} bytes that no other
+ * thread uses.
  */
 export function gemm(
   rowBegin: i32, rowEnd: i32, columnBegin: i32, columnEnd: i32, layout: i32, k: i32,
@@ -150,7 +152,8 @@ export function gemm(
     for (let step = 0; step < k; step += BLOCK_K) {
       const depth = min(k - step, BLOCK_K);
       const whereB = element(b, layout == NT, column, step, strideB, sizeOf(typeB));
-      packB(typeB, layout == NT, columns - direct, depth, at(whereB, direct), strideB, blockB);
+      if (typeB == NF4) packNf4(layout == NT, column, columns, step, depth, b, strideB, blockB, blockB + BLOCK_B_BYTES);
+      else packB(typeB, layout == NT, columns - direct, depth, at(whereB, direct), strideB, blockB);
       connect(layout == NT, connections, count, column, columns, step, depth, blockB);
       for (let row = 0; row < rows; row += BLOCK_M) {
         const height = min(rows - row, BLOCK_M);

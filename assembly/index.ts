@@ -7,6 +7,7 @@ export * from './elementwise';
 export { gemm, scratchBytes } from './gemm';
 export * from './indexing';
 export * from './losses';
+export { widenNf4 } from './nf4';
 export * from './norms';
 export { peakMultiplyAdd } from './peak';
 export * from './reductions';

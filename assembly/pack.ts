@@ -12,6 +12,8 @@ import { at } from './lanes';
 export const F32 = 0;
 export const BF16 = 1;
 export const F16 = 2;
+/** Read through `nf4.ts`. */
+export const NF4 = 3;
 
 /** Columns of a panel, and its bytes for each step of k. */
 const WIDTH = 16;

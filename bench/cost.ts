@@ -23,7 +23,15 @@ export interface Cost {
 
 const clock = (): number => performance.now();
 
-const usual: StepSettings = { model: 'mlp', method: 'full', rank: 16, batchSize: 256, width: 512, steps: 9 };
+const usual: StepSettings = {
+  model: 'mlp',
+  method: 'full',
+  rank: 16,
+  dtype: 'f32',
+  batchSize: 256,
+  width: 512,
+  steps: 9,
+};
 
 const methods: readonly (readonly [name: string, settings: Partial<StepSettings>])[] = [
   ['full', { method: 'full' }],

@@ -206,6 +206,7 @@ export {
   type OptimizerState,
   type Transform,
 } from './optim/transform.ts';
+export { type QuantisationError, quantisationError, quantise } from './quant/quantise.ts';
 export { checkIndices, checkRank } from './select/indices.ts';
 export { type Chosen, capturedShare, overlap, overlapByChance } from './select/overlap.ts';
 export {
@@ -220,7 +221,7 @@ export {
   withSelector,
 } from './select/selector.ts';
 export type { DocumentStarts } from './spec/documents.ts';
-export type { DType, FloatType, HostArrays } from './spec/dtype.ts';
+export type { DType, FileType, FloatType, HostArrays } from './spec/dtype.ts';
 export { bytesPerElement, hostArray } from './spec/dtype.ts';
 export { ERF32 } from './spec/elementary/erf.ts';
 export { EXP32 } from './spec/elementary/exp.ts';
@@ -229,6 +230,7 @@ export { LOG32 } from './spec/elementary/log.ts';
 export { TANH32 } from './spec/elementary/tanh.ts';
 export { type ErrorTag, orThrow, type PacaError, type Result, showError } from './spec/errors.ts';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './spec/float16.ts';
+export { decodeNf4, isNf4, type Nf4Type } from './spec/nf4.ts';
 export {
   bytesOf,
   type HostTensor,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks golden vectors from outside: linear maps, PaCA, LoRA, DoRA, MosLoRA, attention, RoPE, SwiGLU and AdamW in NumPy,
+"""Checks golden vectors from outside: linear maps, PaCA, LoRA, DoRA, MosLoRA, NF4, attention, RoPE, SwiGLU and AdamW in NumPy,
 as an implementer would write them.
 
 Every case is computed in f64, which must agree with `value`, and in f32 in NumPy's own order, which must lie within
@@ -121,6 +121,49 @@ def low_rank_merge_case(case, t, dtype, matmul, _):
     return {"merged": low_rank_weight(method, t["weight"], t["a"], t["b"], own, scale, matmul)}
 
 
+NF4_LEVELS = np.array(
+    [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334]
+    + [-0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224]
+    + [0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0],
+    np.float32,
+)
+
+
+def absmax_map():
+    """The 8-bit dynamic map; `linspace` takes each half from its own end, product and sum rounded as one."""
+    values = [np.float32(0), np.float32(1)]
+    for i in range(7):
+        n = 2**i + 1
+        start, step = np.float32(0.1), (np.float32(1) - np.float32(0.1)) / np.float32(n - 1)
+        half = [float(start) + float(step) * j if j < n // 2 else 1 - float(step) * (n - 1 - j) for j in range(n)]
+        points = np.array(half, np.float32)
+        middles = np.float32(10.0 ** (i - 6)) * ((points[:-1] + points[1:]) / np.float32(2))
+        values += [*middles, *-middles]
+    return np.sort(np.array(values, np.float32))
+
+
+def nf4_weight(case, t):
+    """The values in f32, whatever the arithmetic of what follows."""
+    shape = case["settings"]["shape"]
+    pairs = t["codes"].astype(np.uint8)
+    codes = np.stack([pairs >> 4, pairs & 15], axis=1).reshape(-1)[: shape[0] * shape[1]]
+    f32 = {name: t[name].astype(np.float32) for name in ("nested", "offset")}
+    nested = np.repeat(f32["nested"], 256)[: t["absmax"].size]
+    absmax = absmax_map()[t["absmax"]] * nested + f32["offset"]
+    return (NF4_LEVELS[codes] * np.repeat(absmax, 64)[: codes.size]).reshape(shape)
+
+
+def nf4_case(case, t, dtype, matmul, add_up):
+    weight = nf4_weight(case, t)
+    if case["id"] == "nf4/dequantise":
+        return {"values": weight.astype(dtype)}
+    method = case["id"].removeprefix("nf4/").removesuffix("-linear")
+    settings = {"adapters": [{"freezeA": False, **adapter} for adapter in case["settings"]["adapters"]]}
+    inner = {"id": f"{method}/linear", "settings": settings}
+    formula = linear_case if method == "paca" else low_rank_case
+    return formula(inner, {**t, "parameter.weight": weight.astype(dtype)}, dtype, matmul, add_up)
+
+
 def merge_case(case, t, dtype, *_):
     adapter = (t["indices"], t["delta"], case["settings"]["scale"], True)
     return {"merged": paca_weight(t["weight"], [adapter], dtype), "restored": t["weight"]}
@@ -209,6 +252,8 @@ def formula_of(case_id):
         return linear_case
     if case_id.startswith(("lora/", "dora/", "moslora/")):
         return low_rank_merge_case if case_id.endswith("/merge") else low_rank_case
+    if case_id.startswith("nf4/") and case_id != "nf4/quantise":
+        return nf4_case
     others = {
         "layers/attention": attention_case,
         "layers/rope": rope_case,

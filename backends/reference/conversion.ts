@@ -1,7 +1,8 @@
 /** Between element types, and between the host and the backend. */
-import type { DType } from '../../src/spec/dtype.ts';
+import { type DType, storedLength } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../src/spec/float16.ts';
+import { decodeNf4, isNf4 } from '../../src/spec/nf4.ts';
 import { type HostTensor, type Shape, sizeOf } from '../../src/spec/tensor.ts';
 import type { Arithmetic } from './arithmetic.ts';
 import { dataOf, floatsOf, intsOf, type Memory, type ReferenceTensor } from './memory.ts';
@@ -30,7 +31,8 @@ export interface Conversion {
 
 export const conversion = ({ float }: Arithmetic, memory: Memory): Conversion => ({
   fromHost: (t) => {
-    if (t.data.length !== sizeOf(t.shape)) defect(`${t.data.length} elements for the shape [${t.shape}]`);
+    if (t.data.length !== storedLength(t.dtype, sizeOf(t.shape)))
+      defect(`${t.data.length} elements for the shape [${t.shape}]`);
     const result = memory.create(t.dtype === 'f64' || t.dtype === 'f32' ? float : t.dtype, t.shape);
     dataOf(result).set(t.data as never);
     return result;
@@ -38,6 +40,11 @@ export const conversion = ({ float }: Arithmetic, memory: Memory): Conversion =>
   toHost: async (t) => ({ dtype: t.dtype, shape: t.shape, data: dataOf(t).slice() }) as HostTensor,
 
   cast: (x, dtype) => {
+    if (isNf4(x.dtype) && dtype === float) {
+      const result = memory.create(dtype, x.shape);
+      floatsOf(result).set(decodeNf4(x.dtype, sizeOf(x.shape), dataOf(x) as Uint8Array));
+      return result;
+    }
     const decode = codecs[x.dtype]?.decode ?? defect(`cast from ${x.dtype}`);
     const encode = codecs[dtype]?.encode ?? defect(`cast to ${dtype}`);
     const result = memory.create(dtype, x.shape);

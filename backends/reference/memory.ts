@@ -8,7 +8,7 @@
 
 import type { MemoryUse } from '../../src/core/ops.ts';
 import { leavesIn } from '../../src/core/tree.ts';
-import { bytesPerElement, type DType, type HostArrays, hostArray } from '../../src/spec/dtype.ts';
+import { bytesPerElement, type DType, type HostArrays, hostArray, storedLength } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { type Shape, type Spec, showSpec, sizeOf } from '../../src/spec/tensor.ts';
 
@@ -78,7 +78,7 @@ export const createMemory = (): Memory => {
 
   return {
     create: (dtype, shape) => {
-      const data = hostArray(dtype, sizeOf(shape));
+      const data = hostArray(dtype, storedLength(dtype, sizeOf(shape)));
       const bytes = data.length * bytesPerElement(dtype);
       live += bytes;
       peak = Math.max(peak, live);

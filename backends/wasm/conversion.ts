@@ -1,11 +1,13 @@
 /** Between element types, and between the host and the backend. */
 import type { Ops } from '../../src/core/ops.ts';
-import type { DType, HostArrays } from '../../src/spec/dtype.ts';
+import { type DType, type HostArrays, storedLength } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../src/spec/float16.ts';
+import { isNf4 } from '../../src/spec/nf4.ts';
 import { type HostTensor, sizeOf } from '../../src/spec/tensor.ts';
 import type { Exports, UnaryKernel } from './exports.ts';
 import { floatsOf, intsOf, type Memory, type WasmTensor } from './memory.ts';
+import { nf4Record } from './nf4.ts';
 
 type Tensor = WasmTensor;
 
@@ -36,6 +38,8 @@ const views: { readonly [D in DType]: (from: ArrayBufferLike, address: number, l
   i64: (from, address, length) => new BigInt64Array(from, address, length),
   i32: (from, address, length) => new Int32Array(from, address, length),
   u8: (from, address, length) => new Uint8Array(from, address, length),
+  nf4: (from, address, length) => new Uint8Array(from, address, length),
+  'nf4-single': (from, address, length) => new Uint8Array(from, address, length),
 };
 
 /** The casts that have a kernel, by `from→to`; the others go element by element, here. */
@@ -55,7 +59,7 @@ export const conversion = (exports: Exports, memory: Memory): Conversion => {
 
   /** The elements of a tensor where they lie; not to be kept over the creation of another tensor. */
   const arrayOf = (x: Tensor): HostArrays[DType] =>
-    views[x.dtype](memory.bytes().buffer, memory.pointerOf(x), sizeOf(x.shape));
+    views[x.dtype](memory.bytes().buffer, memory.pointerOf(x), storedLength(x.dtype, sizeOf(x.shape)));
 
   const castByElement = (x: Tensor, result: Tensor): Tensor => {
     const decode = codecs[x.dtype]?.decode ?? defect(`cast from ${x.dtype}`);
@@ -66,9 +70,17 @@ export const conversion = (exports: Exports, memory: Memory): Conversion => {
     return result;
   };
 
+  /** The values of an NF4 weight. */
+  const widenNf4 = (x: Tensor): Tensor => {
+    const result = memory.create('f32', x.shape);
+    memory.scope(() => exports.widenNf4(0, sizeOf(x.shape), nf4Record(memory, x), floatsOf(result)));
+    return result;
+  };
+
   return {
     fromHost: (t) => {
-      if (t.data.length !== sizeOf(t.shape)) defect(`${t.data.length} elements for the shape [${t.shape}]`);
+      if (t.data.length !== storedLength(t.dtype, sizeOf(t.shape)))
+        defect(`${t.data.length} elements for the shape [${t.shape}]`);
       const result = memory.create(t.dtype === 'f64' ? 'f32' : t.dtype, t.shape);
       arrayOf(result).set(t.data as never);
       return result;
@@ -76,6 +88,7 @@ export const conversion = (exports: Exports, memory: Memory): Conversion => {
     toHost: async (t) => ({ dtype: t.dtype, shape: t.shape, data: arrayOf(t).slice() }) as HostTensor,
 
     cast: (x, dtype) => {
+      if (isNf4(x.dtype) && dtype === 'f32') return widenNf4(x);
       const from = memory.pointerOf(x);
       const result = memory.create(dtype, x.shape);
       const kernel = kernels[`${x.dtype}→${dtype}`];

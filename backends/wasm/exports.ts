@@ -28,7 +28,7 @@ export interface ProductKernels {
   /**
    * Rows × columns of C = op(A)·op(B) + bias; see `assembly/gemm.ts`.
    * `layout` 0 nn, 1 nt, 2 tn; `stride…` bytes from one row of a matrix in memory to the next; `typeB` 0 f32, 1 bf16,
-   * 2 f16; `fresh` 0 to add to what C holds; `bias` 0 for none; `connections` `count` records of
+   * 2 f16, 3 NF4, whose `b` is a record and whose `strideB` counts numbers; `fresh` 0 to add to what C holds; `bias` 0 for none; `connections` `count` records of
    * { indices, delta, rank, scale } that are added to the columns of B, a weight; `scratch` this thread's packing space.
    */
   readonly gemm: (
@@ -157,6 +157,8 @@ export interface TensorKernels {
 
   readonly widenF16: UnaryKernel;
   readonly widenBf16: UnaryKernel;
+  /** x is the address of a record, see `nf4.ts`. */
+  readonly widenNf4: UnaryKernel;
   readonly narrowF16: UnaryKernel;
   readonly narrowBf16: UnaryKernel;
   readonly intsToFloats: UnaryKernel;

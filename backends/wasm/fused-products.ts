@@ -1,6 +1,6 @@
 /**
  * Linear maps, plain and with partial connections: what is derived in `src/core/derived/linear.ts` and `paca-linear.ts`, each
- * as one product. A weight in 16 bits is widened, and PaCA's s·δ added, while the weight is packed; a bias is added after
+ * as one product. A weight in 16 bits is widened, one in NF4 decoded, and PaCA's s·δ added, while the weight is packed; a bias is added after
  * the sum. So there is no copy of a weight, and W̃ does not exist.
  */
 import type { Connections } from '../../src/core/derived/paca-linear.ts';

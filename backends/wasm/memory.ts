@@ -7,9 +7,9 @@
  */
 import type { MemoryUse } from '../../src/core/ops.ts';
 import { leavesIn } from '../../src/core/tree.ts';
-import { bytesPerElement, type DType } from '../../src/spec/dtype.ts';
+import type { DType } from '../../src/spec/dtype.ts';
 import { defect, fail, orThrow } from '../../src/spec/errors.ts';
-import { type Shape, type Spec, showSpec, sizeOf } from '../../src/spec/tensor.ts';
+import { bytesOf, type Shape, type Spec, showSpec } from '../../src/spec/tensor.ts';
 import { blockLength, createAllocator } from './allocator.ts';
 
 /** Bytes of one page of linear memory. */
@@ -130,7 +130,7 @@ export const createMemory = (linear: WebAssembly.Memory, start: number, limit: n
   };
 
   const create = (dtype: DType, shape: Shape): WasmTensor => {
-    const needed = sizeOf(shape) * bytesPerElement(dtype);
+    const needed = bytesOf({ dtype, shape });
     const address = allocate({ dtype, shape }, needed);
     live += needed;
     peak = Math.max(peak, live);

@@ -46,6 +46,7 @@ const costs: Costs = {
   fold: (...geometry) => (geometry[12] ?? 1) * (geometry[13] ?? 1) * (geometry[4] ?? 1),
   widenF16: element,
   widenBf16: element,
+  widenNf4: element,
   narrowF16: element,
   narrowBf16: element,
   intsToFloats: element,

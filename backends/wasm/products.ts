@@ -6,8 +6,10 @@ import type { Layout } from '../../src/core/ops.ts';
 import { type ProductSizes, productBatch, productSizes } from '../../src/core/shape-rules.ts';
 import type { DType } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
+import { isNf4 } from '../../src/spec/nf4.ts';
 import { sizeOf } from '../../src/spec/tensor.ts';
 import { floatsOf, type Memory, pointerOf, type WasmTensor } from './memory.ts';
+import { nf4Record } from './nf4.ts';
 import { cutRange } from './parallel.ts';
 import type { Call, Pool } from './pool.ts';
 
@@ -18,10 +20,10 @@ const FLOAT_BYTES = 4;
 const layouts: { readonly [L in Layout]: number } = { nn: 0, nt: 1, tn: 2 };
 
 /** How the kernel calls the types in which B may be stored. */
-const storageTypes: { readonly [D in DType]?: number } = { f32: 0, bf16: 1, f16: 2 };
+const storageTypes: { readonly [D in DType]?: number } = { f32: 0, bf16: 1, f16: 2, nf4: 3, 'nf4-single': 3 };
 
-/** Their bytes. */
-const storageBytes: readonly number[] = [4, 2, 2];
+/** Their bytes; rows of NF4 are measured in numbers. */
+const storageBytes: readonly number[] = [4, 2, 2, 1];
 
 /** Sums start at +0. */
 const FRESH = 1;
@@ -50,7 +52,10 @@ const rectangles = ({ m, n }: ProductSizes, parts: number): readonly (readonly [
 
 export interface Products {
   readonly matmul: (a: Tensor, b: Tensor, layout: Layout) => Tensor;
-  /** A product of two matrices, B a weight in any storage type, with what is added. */
+  /**
+   * A product of two matrices, B a weight in any storage type, with what is added. To be called in a scope, for the record of
+   * an NF4 weight.
+   */
   readonly product: (a: Tensor, b: Tensor, layout: Layout, additions?: Additions) => Tensor;
 }
 
@@ -77,7 +82,7 @@ export const products = (memory: Memory, pool: Pool): Products => {
   const multiply = (a: Tensor, b: Tensor, layout: Layout, typeB: number, additions: Additions): Tensor => {
     const sizes = productSizes(a, b, layout);
     const { m, n, k } = sizes;
-    const [fromA, fromB] = [floatsOf(a), pointerOf(b)];
+    const [fromA, fromB] = [floatsOf(a), isNf4(b.dtype) ? nf4Record(memory, b) : pointerOf(b)];
     const batch = productBatch(a, b);
     const result = memory.create('f32', [...batch, m, n]);
     const matrices = sizeOf(batch);

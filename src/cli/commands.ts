@@ -1,6 +1,7 @@
 /** The commands by their names. */
 import { convert } from './adapters/convert.ts';
 import { merge } from './adapters/merge.ts';
+import { quantise } from './adapters/quantise.ts';
 import { bench } from './bench/command.ts';
 import type { Command } from './command.ts';
 import { compare } from './compare/command.ts';
@@ -24,6 +25,7 @@ export const commands: Readonly<Record<string, Command>> = {
   plan,
   convert,
   merge,
+  quantise,
   bench,
   'verify-convergence': verifyConvergence,
 };

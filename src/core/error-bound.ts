@@ -10,7 +10,7 @@
  */
 
 import { defect } from '../spec/errors.ts';
-import type { HostTensor, Shape, Spec } from '../spec/tensor.ts';
+import { type HostTensor, type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
 import { type Arithmetic, gamma } from '../spec/tolerance.ts';
 import type { Layout, Operand, Ops } from './ops.ts';
 
@@ -52,7 +52,7 @@ export const errorBounds = <T extends Spec>(o: Ops<T>, arithmetic: Arithmetic): 
   const rounding = (t: HostTensor): HostTensor =>
     t.dtype === 'f64'
       ? { ...t, data: t.data.map((x) => (Number.isFinite(x) ? Math.max(Math.abs(x) * u, conversion(x)) : 0)) }
-      : { dtype: 'f32', shape: t.shape, data: new Float32Array(t.data.length) };
+      : { dtype: 'f32', shape: t.shape, data: new Float32Array(sizeOf(t.shape)) };
   const lift = (x: Operand<B>): B => (typeof x === 'number' ? constant(x) : x);
 
   /** s + relative·(|value| + s) + absolute: an error that gets one more rounding. */

@@ -12,6 +12,7 @@ import { fail, type Result } from '../spec/errors.ts';
 import { checkObject, excerpt, readJsonObject } from '../spec/strict-json.ts';
 import { bytesOf, type HostTensor, type Spec } from '../spec/tensor.ts';
 import { tensorOver } from './little-endian.ts';
+import { joinNf4 } from './nf4-file.ts';
 import { type Entry, headerEnd, lengthBytes, maxHeaderBytes, readHeader } from './safetensors-header.ts';
 import type { Source } from './source.ts';
 import { checkNames } from './store.ts';
@@ -24,7 +25,7 @@ export interface Checkpoint {
   /** Shard by shard, in the order of their data. */
   readonly names: readonly string[];
   readonly spec: (name: string) => Spec | undefined;
-  /** The tensor, the caller's own, with the element type of the file. Reads its bytes and no others. */
+  /** The tensor, the caller's own, with the element type of the file; an NF4 weight is one. Reads its bytes and no others. */
   readonly read: (name: string) => Promise<Result<HostTensor>>;
   /** Of all tensors together. */
   readonly bytes: number;
@@ -182,20 +183,23 @@ const open = async (source: Source, map: WeightMap | null, where: string): Promi
   );
 };
 
+const joined = (opened: Result<Checkpoint>): Promise<Result<Checkpoint>> =>
+  E.isLeft(opened) ? Promise.resolve(opened) : joinNf4(opened.right);
+
 /**
  * The checkpoint in a folder, which `where` names in errors. As transformers does, `model.safetensors` is taken where
  * both it and an index are there.
  * FileErrors: neither is there; a header as `readHeader` refuses it; an index that is no JSON or names a file outside
- * the folder; an index that does not agree with the shards.
+ * the folder; an index that does not agree with the shards; 4-bit weights that {@link joinNf4} refuses.
  */
 export const openCheckpoint = async (source: Source, where: string): Promise<Result<Checkpoint>> => {
   const listed = await source.list();
   if (E.isLeft(listed)) return listed;
   const names = new Set(listed.right);
-  if (names.has(WHOLE)) return open(source, null, where);
+  if (names.has(WHOLE)) return joined(await open(source, null, where));
   if (names.has(INDEX)) {
     const map = await readIndex(source, `${where}/${INDEX}`);
-    return E.isLeft(map) ? map : open(source, map.right, where);
+    return E.isLeft(map) ? map : joined(await open(source, map.right, where));
   }
   const pickle = listed.right.find((name) => /^pytorch_model.*\.bin$/.test(name));
   return fail(

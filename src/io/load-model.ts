@@ -3,7 +3,7 @@
  * that the host holds one weight (with its bias) at a time.
  *
  * Laws: every tensor is read once, and none before all names, shapes and types have been checked. The model is that of
- * `buildModel` over the same tensors, 16-bit weights that train in full widened to f32.
+ * `buildModel` over the same tensors, stored weights that train in full widened to f32.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
@@ -14,6 +14,7 @@ import { type Architecture, type LeafStep, leafSteps, tensorsOf, type Weights } 
 import { assembleModel, type Built, buildLeaf, checkTensor, type Model } from '../models/model.ts';
 import type { DType } from '../spec/dtype.ts';
 import { fail, type Result } from '../spec/errors.ts';
+import { isNf4 } from '../spec/nf4.ts';
 import { excerpt } from '../spec/strict-json.ts';
 import { type HostTensor, type Shape, type Spec, showSpec } from '../spec/tensor.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -32,12 +33,18 @@ const ignored = (leaves: readonly LeafStep[]): ((name: string) => boolean) => {
 
 const floats: readonly DType[] = ['f64', 'f32', 'f16', 'bf16'];
 
+type Wanted = readonly [name: string, shape: Shape, mayBeNf4: boolean];
+
+/** What a leaf takes; a weight that methods adapt may be in NF4. */
+const wantedBy = (step: LeafStep): readonly Wanted[] =>
+  tensorsOf(step).map(([name, shape]) => [name, shape, step.kind === 'site' && name.endsWith('.weight')]);
+
 /** What a leaf takes is there, of its shape, and holds numbers. */
-const checkWanted = (checkpoint: Checkpoint, [name, shape]: readonly [string, Shape]): Result<Spec> =>
+const checkWanted = (checkpoint: Checkpoint, [name, shape, mayBeNf4]: Wanted): Result<Spec> =>
   pipe(
     checkTensor(name, shape, checkpoint.spec(name)),
     E.chain((found) =>
-      floats.includes(found.dtype)
+      floats.includes(found.dtype) || (mayBeNf4 && isNf4(found.dtype))
         ? E.right(found)
         : fail('ShapeError', 'a tensor of f32, f16 or bf16', showSpec(found), name),
     ),
@@ -45,7 +52,7 @@ const checkWanted = (checkpoint: Checkpoint, [name, shape]: readonly [string, Sh
   );
 
 const checkNames = (checkpoint: Checkpoint, leaves: readonly LeafStep[]): Result<void> => {
-  const wanted = leaves.flatMap(tensorsOf);
+  const wanted = leaves.flatMap(wantedBy);
   const names = new Set(wanted.map(([name]) => name));
   const isIgnored = ignored(leaves);
   const surplus = checkpoint.names.filter((name) => !names.has(name) && !isIgnored(name));

@@ -5,7 +5,7 @@
  *   LoRA   W̃ = fl(widen(W) + fl(s·B A)), the product in the backend's declared order; MosLoRA with M A in place of A
  *   DoRA   fl(c ⊙ W̃) of LoRA's, c = fl(m/‖W̃‖) row by row
  *
- * and then each number rounded once to the storage type.
+ * and then each number rounded once to the storage type, or the weight quantised to NF4.
  *
  * Law: stored in f32, a model with PaCA merged into it has the bits of the one with the adapter.
  */
@@ -16,33 +16,40 @@ import type { Kernels } from '../core/fused.ts';
 import { doraWeight } from '../methods/dora.ts';
 import { loraWeight } from '../methods/lora.ts';
 import { mosloraWeight } from '../methods/moslora.ts';
+import type { DType } from '../spec/dtype.ts';
 import { fail, type Result } from '../spec/errors.ts';
+import { isNf4 } from '../spec/nf4.ts';
 import { type HostTensor, type HostTensorOf, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import type { AdapterFile } from './adapter.ts';
 import { loraScale } from './adapter-lora.ts';
 import { checkAdapter, type LinearMaps } from './adapter-places.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { tensorBytes } from './little-endian.ts';
-import { narrowHost, type StorageType, storageTypes } from './narrow-host.ts';
-import { inFileOrder, safetensorsHead } from './safetensors.ts';
-import { widenHost } from './widen-host.ts';
+import { type StorageType, storageTypes } from './narrow-host.ts';
+import type { ComputeType } from './nf4-file.ts';
+import { rewrittenParts, type WrittenPart } from './rewrite-checkpoint.ts';
+
+/** The types in which a merge may store weights. */
+export type MergedType = StorageType | 'nf4';
 
 export interface Merge<T extends Spec> {
   readonly kernels: Kernels<T>;
   readonly checkpoint: Checkpoint;
   /** One that {@link checkMerge} found good. */
   readonly adapter: AdapterFile;
-  /** The type of every weight; null: each keeps its own. */
-  readonly dtype: StorageType | null;
+  /** The type of every weight (NF4: of the linear maps but the head); null: each keeps its own, NF4 quantised again. */
+  readonly dtype: MergedType | null;
+  /** The linear maps that NF4 is for. */
+  readonly quantisable: readonly string[];
+  readonly computed: ComputeType;
 }
 
-/** A part of the file, and how far rounding moved a number of it. */
-export interface MergedPart {
-  readonly bytes: Uint8Array;
-  readonly error: number;
-}
+/** A merge before it has a backend. */
+type Plan = Omit<Merge<Spec>, 'kernels' | 'computed'>;
 
 const isStorage = (dtype: string): dtype is StorageType => (storageTypes as readonly string[]).includes(dtype);
+
+/** A type in which weights are stored. */
+const isWeight = (dtype: string): boolean => isStorage(dtype) || isNf4(dtype);
 
 const weightOf = (path: string): string => `${path}.weight`;
 
@@ -51,8 +58,8 @@ const checkWeights = (checkpoint: Checkpoint, adapter: AdapterFile, maps: Linear
   for (const path of Object.keys(adapter.modules)) {
     const { in: width, out } = maps.get(path)!;
     const found = checkpoint.spec(weightOf(path));
-    if (found === undefined || !sameShape(found.shape, [out, width]) || !isStorage(found.dtype)) {
-      const expected = `a weight of shape [${out}, ${width}] in f32, f16 or bf16`;
+    if (found === undefined || !sameShape(found.shape, [out, width]) || !isWeight(found.dtype)) {
+      const expected = `a weight of shape [${out}, ${width}] in f32, f16, bf16 or nf4`;
       const came = found === undefined ? 'none' : showSpec(found);
       return fail('ShapeError', expected, came, `${checkpoint.where}, ${weightOf(path)}`);
     }
@@ -121,41 +128,47 @@ const moduleOf = ({ modules }: AdapterFile, name: string): string | null => {
   return Object.hasOwn(modules, path) ? path : null;
 };
 
-const partOf = async <T extends Spec>(
-  { kernels, checkpoint, adapter }: Merge<T>,
-  name: string,
-  { dtype }: Spec,
-): Promise<Result<MergedPart>> => {
-  const read = await checkpoint.read(name);
-  if (E.isLeft(read)) return read;
-  const path = moduleOf(adapter, name);
-  if (path === null && read.right.dtype === dtype) return E.right({ bytes: tensorBytes(read.right), error: 0 });
-  const wide: Result<HostTensorOf<'f32'>> =
-    path === null ? widenHost(read.right, name) : E.right(await mergedOnHost(kernels, adapter, path, read.right));
-  return pipe(
-    wide,
-    E.chain((tensor) => narrowHost(tensor, dtype as StorageType, name)),
-    E.map(({ tensor, error }) => ({ bytes: tensorBytes(tensor), error })),
-  );
-};
-
-/** Tensors that hold no weights (buffers of whole numbers, f64) keep their type. */
-const storedAs = ({ dtype, shape }: Spec, wanted: StorageType | null): Spec => ({
-  dtype: wanted !== null && isStorage(dtype) ? wanted : dtype,
-  shape,
-});
+/**
+ * The type in which a tensor is stored that has this one: tensors that hold no weights (buffers of whole numbers, f64) keep
+ * theirs, and NF4 is for some weights alone.
+ */
+export const storedAs =
+  (wanted: MergedType | null, quantisable: readonly string[]) =>
+  (name: string, { dtype }: Spec): DType => {
+    if (wanted === null || !isWeight(dtype)) return dtype;
+    if (wanted !== 'nf4') return wanted;
+    return isNf4(dtype) || quantisable.some((path) => name === weightOf(path)) ? 'nf4' : dtype;
+  };
 
 /** The parts of `model.safetensors`, in order. Errors: those of reading, and a number beyond the storage type. */
-export async function* mergedParts<T extends Spec>(merge: Merge<T>): AsyncGenerator<Result<MergedPart>> {
-  const { checkpoint, dtype } = merge;
-  const specs = checkpoint.names.map((name) => [name, storedAs(checkpoint.spec(name)!, dtype)] as const);
-  const ordered = inFileOrder(Object.fromEntries(specs));
-  yield E.right({ bytes: safetensorsHead(ordered, { format: 'pt' }), error: 0 });
-  for (const [name, spec] of ordered) yield await partOf(merge, name, spec);
-}
+export const mergedParts = <T extends Spec>({
+  kernels,
+  checkpoint,
+  adapter,
+  dtype,
+  quantisable,
+  computed,
+}: Merge<T>): AsyncGenerator<Result<WrittenPart>> =>
+  rewrittenParts({
+    checkpoint,
+    computed,
+    typeOf: storedAs(dtype, quantisable),
+    changed: (name, tensor) => {
+      const path = moduleOf(adapter, name);
+      return path === null ? null : mergedOnHost(kernels, adapter, path, tensor);
+    },
+  });
+
+/** Whether a weight of the merged model is in NF4. */
+export const hasNf4 = ({ checkpoint, dtype, quantisable }: Plan): boolean => {
+  const typeOf = storedAs(dtype, quantisable);
+  return checkpoint.names.some((name) => isNf4(typeOf(name, checkpoint.spec(name)!)));
+};
 
 /** The storage types of the merged weights, each once. */
-export const mergedTypes = ({ checkpoint, adapter, dtype }: Omit<Merge<Spec>, 'kernels'>): readonly string[] =>
-  dtype === null
-    ? [...new Set(Object.keys(adapter.modules).map((path) => checkpoint.spec(weightOf(path))!.dtype))]
-    : [dtype];
+export const mergedTypes = ({ checkpoint, adapter, dtype, quantisable }: Plan): readonly string[] => {
+  const typeOf = storedAs(dtype, quantisable);
+  return [
+    ...new Set(Object.keys(adapter.modules).map((path) => typeOf(weightOf(path), checkpoint.spec(weightOf(path))!))),
+  ];
+};

@@ -7,7 +7,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
-import type { DType } from '../spec/dtype.ts';
+import type { FileType } from '../spec/dtype.ts';
 import { defect, fail, type Result } from '../spec/errors.ts';
 import { checkObject, excerpt, type JsonObject, parseStrictJson, utf8 } from '../spec/strict-json.ts';
 import { bytesOf, type Spec, showSpec } from '../spec/tensor.ts';
@@ -35,7 +35,7 @@ export const maxHeaderBytes: number = 100_000_000;
 export const metadataKey: string = '__metadata__';
 
 /** The format's name of each element type. Files hold tensors in this order, so each is aligned to its element. */
-export const codes: Readonly<Record<DType, string>> = {
+export const codes: Readonly<Record<FileType, string>> = {
   i64: 'I64',
   f64: 'F64',
   f32: 'F32',
@@ -44,7 +44,7 @@ export const codes: Readonly<Record<DType, string>> = {
   f16: 'F16',
   u8: 'U8',
 };
-export const dtypes: readonly DType[] = Object.keys(codes) as readonly DType[];
+export const dtypes: readonly FileType[] = Object.keys(codes) as readonly FileType[];
 
 /** Half a surrogate pair: JSON can escape it, UTF-8 cannot hold it. */
 export const loneSurrogate: RegExp = /\p{Surrogate}/u;
@@ -74,7 +74,7 @@ const counts = (value: unknown, where: string): Result<readonly number[]> =>
     ? E.right(value)
     : fail('FileError', 'a list of whole numbers from 0 to 2^53 - 1', excerpt(value), where);
 
-const dtypeOf = (code: unknown, where: string): Result<DType> =>
+const dtypeOf = (code: unknown, where: string): Result<FileType> =>
   pipe(
     dtypes.find((dtype) => codes[dtype] === code),
     E.fromNullable({

@@ -9,6 +9,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { defect, type Result } from '../spec/errors.ts';
+import { isNf4 } from '../spec/nf4.ts';
 import { bytesOf, type HostTensor, type Spec, showSpec, sizeOf } from '../spec/tensor.ts';
 import { joinBytes } from './digest.ts';
 import { tensorBytes, tensorFromBytes } from './little-endian.ts';
@@ -65,7 +66,8 @@ const headerText = (
 ): string => {
   const notes = sortedByName(metadata).map(([key, value]) => [key, JSON.stringify(value)] as const);
   const entries = tensors.map(([name, { dtype, shape }], i) => {
-    const entry = { dtype: codes[dtype], shape, data_offsets: [begins[i], begins[i + 1]] };
+    const code = isNf4(dtype) ? defect(`tensor ${name}: a file holds ${dtype} in parts`) : codes[dtype];
+    const entry = { dtype: code, shape, data_offsets: [begins[i], begins[i + 1]] };
     return [name, JSON.stringify(entry)] as const;
   });
   return jsonObject(notes.length === 0 ? entries : [[metadataKey, jsonObject(notes)], ...entries]);

@@ -3,6 +3,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import { type AnyLayer, anyLayer } from '../core/layer.ts';
+import { type Rng, splitRng } from '../core/rng.ts';
 import type { LinearConfig } from '../layers/linear.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
@@ -26,6 +27,8 @@ export interface LoraPlan {
   readonly trains?: boolean;
   /** A stays as it is (LoRA-FA). Default false. */
   readonly freezeA?: boolean;
+  /** Probability with which each number of x is left out in training; not with DoRA. Default 0. */
+  readonly dropout?: number;
 }
 
 /** One DoRA adapter. */
@@ -53,6 +56,19 @@ export const lowRankConfig = ({
   freezeA = false,
 }: LoraPlan): LowRankConfig => ({ rank: a.shape[0] ?? 0, scale, active, trains, freezeA });
 
+/** The same in training, with a random state of its own. */
+const trainingConfig = (plan: LoraPlan, rng: Rng): LowRankConfig => {
+  const { dropout: rate = 0 } = plan;
+  return rate === 0 ? lowRankConfig(plan) : { ...lowRankConfig(plan), dropout: { rate, rng } };
+};
+
+const checkDropout = ({ dropout = 0 }: LoraPlan, method: LowRankTreatment['method'], path: string): Result<void> => {
+  if (!(dropout >= 0 && dropout < 1)) return fail('ConfigError', 'a dropout in [0, 1)', String(dropout), path);
+  return method === 'dora' && dropout > 0
+    ? fail('ConfigError', 'no dropout with dora, which has not got it here', String(dropout), path)
+    : E.right(undefined);
+};
+
 const checkPlan = (
   { in: width, out }: LinearConfig,
   plan: LoraPlan & Partial<DoraPlan> & Partial<MosloraPlan>,
@@ -73,9 +89,9 @@ const checkPlan = (
 const layerOf = <T extends Spec>(
   k: Kernels<T>,
   config: LinearConfig,
-  { method, adapters }: LowRankTreatment,
+  method: LowRankTreatment['method'],
+  configs: readonly LowRankConfig[],
 ): AnyLayer<T> => {
-  const configs = adapters.map(lowRankConfig);
   if (method === 'dora') return anyLayer(doraLinear(k, config, configs));
   return method === 'lora' ? anyLayer(loraLinear(k, config, configs)) : anyLayer(mosloraLinear(k, config, configs));
 };
@@ -102,7 +118,7 @@ const matricesOf = <T extends Spec>(k: Kernels<T>, weight: T, treatment: LowRank
   }
 };
 
-/** Errors: matrices of another shape, a scale that is no number, a convolution. `base` was found good. */
+/** Errors: matrices of another shape, a scale that is no number, a dropout outside [0, 1) or with DoRA, a convolution. `base` was found good. */
 export const adaptLowRank = <T extends Spec>(
   k: Kernels<T>,
   { path, operation: { kind, config } }: Site,
@@ -113,11 +129,26 @@ export const adaptLowRank = <T extends Spec>(
     return fail('ConfigError', `a linear map, which ${treatment.method} adapts`, `a ${kind}`, path);
   return pipe(
     treatment.adapters as readonly LoraPlan[],
-    E.traverseArray((plan) => checkPlan(config, plan, path)),
-    E.map(() => {
+    E.traverseArray((plan) =>
+      pipe(
+        checkPlan(config, plan, path),
+        E.chainFirst(() => checkDropout(plan, treatment.method, path)),
+      ),
+    ),
+    E.map((plans) => {
       const affine = toDevice(k, base);
+      const { method } = treatment;
       return {
-        layer: layerOf(k, config, treatment),
+        layer: layerOf(k, config, method, plans.map(lowRankConfig)),
+        ...(plans.some(({ dropout = 0 }) => dropout > 0) && {
+          training: (rng: Rng) =>
+            layerOf(
+              k,
+              config,
+              method,
+              plans.map((plan, i) => trainingConfig(plan, splitRng(rng, `adapters.${i}`))),
+            ),
+        }),
         params: { ...affine, adapters: matricesOf(k, affine.weight, treatment) },
       };
     }),

@@ -5,6 +5,7 @@ import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
 import type { Affine } from '../layers/linear.ts';
 import { fail, type Result } from '../spec/errors.ts';
+import { isNf4 } from '../spec/nf4.ts';
 import { type HostTensor, type Shape, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import { type Site, weightShape } from './operation.ts';
 
@@ -24,11 +25,14 @@ const checkShapes = (base: HostAffine, { path, operation }: Site): Result<HostAf
   );
 
 /** Storage types are for frozen weights, and for biases, which are widened: what trains is computed with as it is. */
-const checkTypes = (base: HostAffine, trains: boolean, { path }: Site): Result<HostAffine> => {
+const checkTypes = (base: HostAffine, trains: boolean, { path, operation }: Site): Result<HostAffine> => {
   const isFloat = ({ dtype }: HostTensor): boolean => dtype === 'f32' || dtype === 'f64';
   const isStored = (t: HostTensor): boolean => isFloat(t) || t.dtype === 'f16' || t.dtype === 'bf16';
-  if (!isStored(base.weight))
-    return fail('ShapeError', 'a weight of f32, f16 or bf16', showSpec(base.weight), `${path}.weight`);
+  const isLinear = operation.kind === 'linear';
+  if (!isStored(base.weight) && !(isLinear && isNf4(base.weight.dtype))) {
+    const types = isLinear ? 'f32, f16, bf16 or nf4' : 'f32, f16 or bf16';
+    return fail('ShapeError', `a weight of ${types}`, showSpec(base.weight), `${path}.weight`);
+  }
   if (trains && !isFloat(base.weight)) {
     return fail('ShapeError', 'an f32 weight to train in full', showSpec(base.weight), `${path}.weight`);
   }

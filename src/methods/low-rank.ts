@@ -11,6 +11,7 @@
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
 import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
+import { type DropoutConfig, dropout } from '../layers/dropout.ts';
 import { type Affine, type LinearConfig, linearOutput } from '../layers/linear.ts';
 import { freshSlot, type Slot, type Spec } from '../spec/tensor.ts';
 
@@ -22,6 +23,8 @@ export interface LowRankConfig {
   readonly trains: boolean;
   /** A stays as it began (LoRA-FA, Zhang et al. 2023): x need not be kept for it. Default false. */
   readonly freezeA?: boolean;
+  /** Dropout of x on its way into the chain, as PEFT's `lora_dropout`; drawn again in the backward pass. */
+  readonly dropout?: DropoutConfig;
 }
 
 export const isTrained = ({ active, trains }: LowRankConfig): boolean => active && trains;
@@ -95,6 +98,10 @@ export const hiddenSlots = (s: Slot, config: LowRankConfig, index: number, facto
       )
     : [];
 
+/** What x is on its way into a chain, and a gradient on its way out; a mask that is drawn anew keeps nothing. */
+const dropped = <T extends Spec>(k: Kernels<T>, { dropout: config }: LowRankConfig, x: T): T =>
+  config === undefined ? x : dropout(k, config).forward(none, x)[0];
+
 // The layer
 
 export interface LowRankParams<T, A> extends Affine<T> {
@@ -126,11 +133,13 @@ export const lowRankLinear = <T extends Spec, N extends string>(
   type P = LowRankParams<T, A>;
 
   const chains = (p: P, { x, hidden }: LowRankResidual<T>, dy: T, wantsInput: boolean): ChainGradient<T, N>[] =>
-    p.adapters.map((adapter, i) =>
-      adapters[i]!.active
-        ? chainBackward(k, names, adapter, adapters[i]!, [x, ...hidden[i]!], dy, wantsInput)
-        : { gradient: none, dx: null },
-    );
+    p.adapters.map((adapter, i) => {
+      const own = adapters[i]!;
+      if (!own.active) return { gradient: none, dx: null };
+      const input = trainsA(own) ? dropped(k, own, x as T) : none;
+      const { gradient, dx } = chainBackward(k, names, adapter, own, [input, ...hidden[i]!], dy, wantsInput);
+      return { gradient, dx: dx === null ? null : dropped(k, own, dx) };
+    });
 
   const gradientOf = (of: readonly ChainGradient<T, N>[]): LowRankGradient<A> => ({
     adapters: of.map(({ gradient }) => gradient),
@@ -144,7 +153,7 @@ export const lowRankLinear = <T extends Spec, N extends string>(
             ? throughFactors(
                 k,
                 names.map((name) => adapter[name]),
-                x,
+                dropped(k, adapters[i]!, x),
               )
             : [],
         );

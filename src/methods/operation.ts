@@ -4,6 +4,7 @@
  * its channels, which are the blocks of its first axis.
  */
 import type { AnyLayer } from '../core/layer.ts';
+import type { Rng } from '../core/rng.ts';
 import type { Tree } from '../core/tree.ts';
 import type { Conv2dConfig } from '../layers/conv2d.ts';
 import type { LinearConfig } from '../layers/linear.ts';
@@ -16,6 +17,8 @@ export type Operation =
 /** A layer with parameters that fit it. */
 export interface Module<T> {
   readonly layer: AnyLayer<T>;
+  /** The layer in training, where that is another: with dropout, of a random state for each step. */
+  readonly training?: (rng: Rng) => AnyLayer<T>;
   readonly params: Tree<T>;
 }
 

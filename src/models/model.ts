@@ -10,6 +10,7 @@ import { both, named, sequence } from '../core/chain.ts';
 import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
 import { type AnyLayer, anyLayer, dropBackward, frozenFront, recompute, residualAdd } from '../core/layer.ts';
+import { splitRng } from '../core/rng.ts';
 import { hasLeaves, mapTree, type Tree } from '../core/tree.ts';
 import { adapt, type Treatment } from '../methods/adapt.ts';
 import type { HostAffine } from '../methods/base.ts';
@@ -76,7 +77,11 @@ const buildSite = <T extends Spec>(
 ): Result<Built<T>> =>
   pipe(
     adapt(k, site, weights as unknown as HostAffine, treatment),
-    E.map(({ layer, params }: Module<T>) => ({ name: site.path, at: site.path, params, layer: () => layer })),
+    E.map(({ layer, training, params }: Module<T>) => ({
+      ...{ name: site.path, at: site.path, params },
+      layer: (mode: Mode) =>
+        mode.kind === 'train' && training !== undefined ? training(splitRng(mode.rng, site.path)) : layer,
+    })),
   );
 
 /** Norms and embeddings are computed with in the float type where they train, an embedding's rows also as stored. */

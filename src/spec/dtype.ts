@@ -1,13 +1,18 @@
 /**
  * Element types. Arithmetic happens in `f32` (or in `f64`, the oracle); `f16` and `bf16` are storage types of frozen
- * weights, `i32` holds indices and labels, `i64` and `u8` appear in files only.
+ * weights, and so are `nf4` and `nf4-single` (`nf4.ts`); `i32` holds indices and labels, `i64` and `u8` appear in files only.
  */
-export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u8';
+import { isNf4, type Nf4Type, nf4Layout } from './nf4.ts';
+
+/** The types that files hold, each element for itself. */
+export type FileType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u8';
+
+export type DType = FileType | Nf4Type;
 
 /** The types in which a backend computes. */
 export type FloatType = 'f64' | 'f32';
 
-/** The array that holds each element type on the host. `f16` and `bf16` are held as their bit patterns. */
+/** The array that holds each element type on the host. `f16` and `bf16` are held as their bit patterns, NF4 as its bytes. */
 export interface HostArrays {
   readonly f64: Float64Array;
   readonly f32: Float32Array;
@@ -16,6 +21,8 @@ export interface HostArrays {
   readonly i64: BigInt64Array;
   readonly i32: Int32Array;
   readonly u8: Uint8Array;
+  readonly nf4: Uint8Array;
+  readonly 'nf4-single': Uint8Array;
 }
 
 const constructors: {
@@ -32,9 +39,15 @@ const constructors: {
   i64: BigInt64Array,
   i32: Int32Array,
   u8: Uint8Array,
+  nf4: Uint8Array,
+  'nf4-single': Uint8Array,
 };
 
-/** Bytes of one element. */
+/** Length of the array that holds `count` elements: as many, but for NF4. */
+export const storedLength = (dtype: DType, count: number): number =>
+  isNf4(dtype) ? nf4Layout(dtype, count).bytes : count;
+
+/** Bytes of one element of the array. */
 export const bytesPerElement = (dtype: DType): number => constructors[dtype].BYTES_PER_ELEMENT;
 
 /** A zeroed host array of `length` elements. */

@@ -1,7 +1,7 @@
 /**
  * What a tensor is, before any backend holds it: a shape and an element type. Row-major, last axis fastest.
  */
-import { bytesPerElement, type DType, type HostArrays } from './dtype.ts';
+import { bytesPerElement, type DType, type HostArrays, storedLength } from './dtype.ts';
 
 export type Shape = readonly number[];
 
@@ -32,7 +32,7 @@ export interface HostTensorOf<D extends DType> {
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
 /** Bytes of a tensor of this spec. */
-export const bytesOf = (spec: Spec): number => sizeOf(spec.shape) * bytesPerElement(spec.dtype);
+export const bytesOf = ({ shape, dtype }: Spec): number => storedLength(dtype, sizeOf(shape)) * bytesPerElement(dtype);
 
 export const spec = (dtype: DType, ...shape: readonly number[]): Spec => ({ dtype, shape });
 

@@ -29,6 +29,7 @@ import { assembleModel, buildLeaf } from '../models/model.ts';
 import { adamw } from '../optim/adamw.ts';
 import { type DType, hostArray } from '../spec/dtype.ts';
 import type { Result } from '../spec/errors.ts';
+import { isNf4 } from '../spec/nf4.ts';
 import { bytesOf, type HostTensor, type Shape, type Spec } from '../spec/tensor.ts';
 import { type Account, account, residualBytes, residualOf } from './account.ts';
 import type { Problem } from './step.ts';
@@ -37,7 +38,7 @@ export type PlannedMethod = 'full' | 'paca' | LowRankTreatment['method'];
 
 export interface PlanSettings extends Targets {
   readonly config: LlamaConfig;
-  /** The type in which frozen weights are stored. */
+  /** The type in which frozen weights are stored: NF4 the linear maps but the head, bf16 the others then. */
   readonly dtype: DType;
   readonly rank: number;
   /** Sequences of a micro-batch. */
@@ -95,8 +96,13 @@ const treatmentsOf = (
   );
 };
 
-const weightsOf = (step: LeafStep, dtype: DType): Weights =>
-  Object.fromEntries(tensorsOf(step).map(([name, shape]) => [name, hollow(dtype, shape)]));
+/** NF4 is for the linear maps but the head; the other tensors are then in bf16. */
+const weightsOf = (step: LeafStep, dtype: DType, head: string): Weights => {
+  const packed = (name: string): boolean =>
+    step.kind === 'site' && step.site.path !== head && name === `${step.site.path}.weight`;
+  const typeOf = (name: string): DType => (isNf4(dtype) && !packed(name) ? 'bf16' : dtype);
+  return Object.fromEntries(tensorsOf(step).map(([name, shape]) => [name, hollow(typeOf(name), shape)]));
+};
 
 /** The model as `loadModel` would build it, with AdamW, which keeps two numbers for each that trains. */
 const problemOf = (architecture: Architecture, s: PlanSettings, method: PlannedMethod): Result<PlannedProblem> => {
@@ -107,7 +113,7 @@ const problemOf = (architecture: Architecture, s: PlanSettings, method: PlannedM
       pipe(
         leafSteps(architecture.steps),
         E.traverseArray((step) =>
-          buildLeaf(k, step, weightsOf(step, isFull ? 'f32' : s.dtype), treatmentOf, () => isFull),
+          buildLeaf(k, step, weightsOf(step, isFull ? 'f32' : s.dtype, architecture.head), treatmentOf, () => isFull),
         ),
       ),
     ),

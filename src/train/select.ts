@@ -122,7 +122,9 @@ const trainable = (weights: Weights, paths: ReadonlySet<string>): Result<Weights
     Object.entries(weights),
     E.traverseArray(([name, tensor]) =>
       pipe(
-        paths.has(name.slice(0, name.lastIndexOf('.'))) ? widenHost(tensor, name) : E.right(tensor),
+        paths.has(name.slice(0, name.lastIndexOf('.'))) && tensor.dtype !== 'f64'
+          ? widenHost(tensor, name)
+          : E.right(tensor),
         E.map((wide) => [name, wide] as const),
       ),
     ),

@@ -31,6 +31,7 @@ const stepSchema = v.object({
   peakBytes: v.pipe(v.number(), v.gtValue(1e6)),
   residualBytes: positive,
   trainable: positive,
+  dtype: v.picklist(['f32', 'nf4']),
 });
 
 const reportOf = async <S extends v.GenericSchema>(
@@ -90,6 +91,8 @@ describe('paca bench step', () => {
     expect(lora).toMatchObject({ method: 'lora', rank: 2, trainable: 2 * (8 + 32) + 2 * (32 + 8) });
     const kept = (ofFirst: number, ofSecond: number): number => 4 * (3 * ofFirst + 3 * ofSecond + 3 /* mask */ + 3 * 8);
     expect(full.residualBytes).toBe(kept(8, 32));
+    const qpaca = await reportOf(stepSchema, ...tiny, '--method', 'paca', '--rank', '2', '--dtype', 'nf4');
+    expect(qpaca).toMatchObject({ dtype: 'nf4', trainable: paca.trainable, residualBytes: paca.residualBytes });
     expect(paca.residualBytes).toBe(kept(2, 2));
     expect(lora.residualBytes).toBe(kept(8 + 2, 32 + 2));
     const moslora = await reportOf(stepSchema, ...tiny, '--method', 'moslora', '--rank', '2');
@@ -165,6 +168,7 @@ describe('paca bench refuses', () => {
     [['step', '--model', 'llama', '--width', '8'], "--model mlp, without which 'width' has no effect, got 8"],
     [['step', '--model', 'llama', '--batch-size', '8'], "--model mlp, without which 'batchSize' has no effect, got 8"],
     [['step', '--model', 'llama', '--method', 'paca', '--rank', '257'], 'a rank of at most 256, got 257'],
+    [['step', '--dtype', 'nf4'], '--dtype f32, in which weights train in full'],
     [['step', '--method', 'ia3'], '"full" | "paca" | "lora" | "dora" | "moslora"'],
     [['step', '--model', 'gpt'], '"mlp" | "llama"'],
     [['step', '--steps', '0'], 'steps'],

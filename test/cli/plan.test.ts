@@ -202,7 +202,7 @@ describe('paca plan refuses', () => {
     ['a memory without unit', ['--config', alone, '--memory', '8'], '"8"', 'memory'],
     ['a memory in another unit', ['--config', alone, '--memory', '8GB'], '"8GB"', 'memory'],
     ['an unknown flag', ['--config', alone, '--layers', '3'], "'--layers'", 'arguments'],
-    ['an unknown type', ['--config', alone, '--dtype', 'nf4'], '"nf4"', 'dtype'],
+    ['an unknown type', ['--config', alone, '--dtype', 'int8'], '"int8"', 'dtype'],
   ])('%s', async (_, flags, came, where) => {
     const { error, output } = await call(['plan', ...flags]);
     expect(error?.came).toContain(came);

@@ -3,10 +3,12 @@
  * weights against unmerged layers.
  */
 import { readFileSync } from 'node:fs';
+import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
 import { errorBounds } from '../../src/core/error-bound.ts';
 import { type Kernels, kernels } from '../../src/core/fused.ts';
 import { vjpExcess } from '../../src/core/laws.ts';
+import { rngFromSeed } from '../../src/core/rng.ts';
 import { leafPaths, mapTree, type Tree } from '../../src/core/tree.ts';
 import { decodeSafetensors } from '../../src/io/safetensors.ts';
 import { adapt, type Treatment } from '../../src/methods/adapt.ts';
@@ -98,6 +100,33 @@ describe.each([
   it('switched off is the base', async () => {
     const { y } = run(f32, plansOf(t, method, { active: false }));
     expect(await numbersOf(f32, y)).toEqual(await numbersOf(f32, run(f32, { method: 'frozen' }).y));
+  });
+});
+
+describe('dropout', () => {
+  const t = fixture('lora');
+  const dropping = (changes: Partial<LoraPlan>) => adapt(f32, site, { weight: t.weight! }, plansOf(t, 'lora', changes));
+
+  it('acts on what goes into A, in training alone, and leaves the mean as it is', async () => {
+    const { layer, training, params } = orThrow(dropping({ dropout: 0.5 }));
+    const x = f32.fromHost(t.x!);
+    const plain = await numbersOf(f32, layer.forward(params, x)[0]);
+    expect(plain).toEqual(await numbersOf(f32, orThrow(dropping({})).layer.forward(params, x)[0]));
+    const draws = Array.from({ length: 400 }, (_, seed) => training!(rngFromSeed(seed)).forward(params, x)[0]);
+    const read = await Promise.all(draws.map((y) => numbersOf(f32, y)));
+    expect(new Set(read.map(String)).size).toBe(400);
+    const { scale, a, b } = t;
+    const largest = Number(scale!.data[0]) * Math.max(...[...a!.data, ...b!.data].map((v) => Math.abs(Number(v)))) ** 2;
+    plain.forEach((y, i) => {
+      const mean = read.reduce((sum, draw) => sum + draw[i]!, 0) / read.length;
+      expect(Math.abs(mean - y)).toBeLessThan((5 * largest * WIDTH * RANK) / Math.sqrt(read.length));
+    });
+  });
+
+  it('is refused outside [0, 1), and with DoRA', () => {
+    for (const dropout of [-0.1, 1, Number.NaN]) expect(E.isLeft(dropping({ dropout }))).toBe(true);
+    const dora = plansOf(fixture('dora'), 'dora', { dropout: 0.1 });
+    expect(E.isLeft(adapt(f32, site, { weight: t.weight! }, dora))).toBe(true);
   });
 });
 

@@ -140,6 +140,13 @@ const severalLowRank: LowRankSize = {
     { rank: 2, scale: 1.3, active: true, trains: true },
   ],
 };
+const droppedLowRank: LowRankSize = {
+  size: { leading: [2, 3], in: 5, out: 3 },
+  plans: [
+    { rank: 2, scale: 2, active: true, trains: true, dropout: { rate: 0.5, rng: rngFromSeed(3) } },
+    { rank: 1, scale: 1, active: true, trains: true, freezeA: true, dropout: { rate: 0.3, rng: rngFromSeed(4) } },
+  ],
+};
 const pacaConvSizes = any.anyConvolution.chain((config) =>
   fc.record({ config: fc.constant(config), plans: plansFor(columnsOf({ kind: 'conv2d', config })) }),
 );
@@ -359,6 +366,8 @@ export const layerTable: Readonly<Record<string, LayerCase>> = {
   ),
   'lora linear': entry('loraLinear', lowRankInstance('lora'), oneLowRank, lowRankSizes),
   'lora linear with several adapters': entry('loraLinear', lowRankInstance('lora'), severalLowRank, lowRankSizes),
+  'lora linear with dropout': entry('loraLinear', lowRankInstance('lora'), droppedLowRank, lowRankSizes),
+  'moslora linear with dropout': entry('mosloraLinear', lowRankInstance('moslora'), droppedLowRank, lowRankSizes),
   'moslora linear': entry('mosloraLinear', lowRankInstance('moslora'), oneLowRank, lowRankSizes),
   'moslora linear with several adapters': entry(
     'mosloraLinear',

@@ -38,6 +38,7 @@ const stepSchema = v.strictObject({
   model: v.optional(v.picklist(['mlp', 'llama']), 'mlp'),
   method: v.optional(v.picklist(methods), 'full'),
   rank: v.optional(count, 16),
+  dtype: v.optional(v.picklist(['f32', 'nf4']), 'f32'),
   batchSize: v.optional(count, 256),
   width: v.optional(count, 512),
   steps: v.optional(count, 40),
@@ -79,14 +80,15 @@ const showProducts = ({ print, columns: width }: World, report: GemmReport): voi
 };
 
 /** What a step was of. */
-const describe = ({ model, batchSize, width, method, rank }: StepReport): string => {
+const describe = ({ model, batchSize, width, method, rank, dtype }: StepReport): string => {
   const { layers, tokens } = llamaSizes;
   const what =
     model === 'mlp'
       ? `mlp ${width}→${4 * width}→${width}, ${batchSize} rows`
       : `llama of ${layers} layers, width ${width}, ${batchSize}×${tokens} tokens`;
   if (rank === null) return `${what}, ${method}`;
-  return `${what}, ${method} of ${method === 'paca' ? `${rank} columns` : `rank ${rank}`}`;
+  const over = dtype === 'f32' ? '' : ` over ${dtype}`;
+  return `${what}, ${method} of ${method === 'paca' ? `${rank} columns` : `rank ${rank}`}${over}`;
 };
 
 const showStep = ({ print }: World, r: StepReport): void => {
@@ -114,12 +116,13 @@ const showLongest = ({ print, columns: width }: World, { memory, rank, results }
 const signed = (fraction: number): string => `${fraction < 0 ? '−' : '+'}${formatPercent(Math.abs(fraction))}`;
 
 /** Options that the model or the method makes no use of, and ranks above the number of columns. */
-const checkStep = (flags: object, { model, method, rank, width }: StepSettings): Result<null> => {
+const checkStep = (flags: object, { model, method, rank, dtype, width }: StepSettings): Result<null> => {
   const wrong = (expected: string, came: unknown): Result<never> =>
     fail('ConfigError', expected, String(came), where('step'));
   if (method === 'full' && 'rank' in flags) {
     return wrong("--method paca, lora, dora or moslora, without which 'rank' has no effect", rank);
   }
+  if (method === 'full' && dtype !== 'f32') return wrong('--dtype f32, in which weights train in full', dtype);
   const own = model === 'mlp' ? undefined : Object.entries(flags).find(([name]) => ofMlp.includes(name));
   if (own !== undefined) return wrong(`--model mlp, without which '${own[0]}' has no effect`, own[1]);
   return checkColumns('step', [method], rank, model === 'mlp' ? width : llamaSizes.width);
@@ -181,11 +184,11 @@ export const bench: Command = {
   summary: 'how fast matrix products and training steps are here, and the longest sequence that trains',
   usage:
     "paca bench gemm [--sizes '[512x512x512, ...]'] [--seconds 1] [--backend NAME] [--threads N] [--json]\n" +
-    '       paca bench step [--model mlp|llama] [--method full|paca|lora|dora|moslora] [--rank 16] [--steps 40]\n' +
-    '                       [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]\n' +
+    '       paca bench step [--model mlp|llama] [--method full|paca|lora|dora|moslora] [--rank 16] [--dtype f32|nf4]\n' +
+    '                       [--steps 40] [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]\n' +
     "       paca bench longest [--memory 256MiB] [--methods '[paca, lora]'] [--rank 16] [--threads N] [--json]",
   keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps', 'methods'],
-  texts: ['backend', 'model', 'method', 'memory'],
+  texts: ['backend', 'model', 'method', 'dtype', 'memory'],
   switches: ['json'],
   run: async (world, { positionals, values }) => {
     const [name = '', ...rest] = positionals;

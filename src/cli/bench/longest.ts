@@ -39,7 +39,7 @@ const MOST = 1 << 20;
 /** Two steps: the second begins with the state that the first left. */
 const trains = ({ kernels: k }: AnyBackend, method: Method, rank: number, tokens: number): boolean => {
   try {
-    const { problem, batch } = llamaProblem(k, { method, rank }, { batchSize: 1, tokens });
+    const { problem, batch } = llamaProblem(k, { method, rank, dtype: 'f32' }, { batchSize: 1, tokens });
     let state = initialState(problem, { donate: true });
     for (let step = 0; step < 2; step++) {
       state = k.scope(() => trainStep(problem, state, [batch], { donate: true })[0]);

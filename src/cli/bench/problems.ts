@@ -9,12 +9,13 @@ import type { Treatment } from '../../methods/adapt.ts';
 import type { LowRankTreatment } from '../../methods/adapt-low-rank.ts';
 import { freshMoslora } from '../../methods/moslora.ts';
 import { columnView, type Site } from '../../methods/operation.ts';
-import { type Architecture, leafSteps, tensorsOf, type Weights } from '../../models/architecture.ts';
+import { type Architecture, type LeafStep, leafSteps, tensorsOf, type Weights } from '../../models/architecture.ts';
 import type { LlamaConfig } from '../../models/llama/config.ts';
 import { llama } from '../../models/llama/llama.ts';
 import { mlp } from '../../models/mlp.ts';
 import { buildModel } from '../../models/model.ts';
 import { adamw } from '../../optim/adamw.ts';
+import { quantise } from '../../quant/quantise.ts';
 import { orThrow } from '../../spec/errors.ts';
 import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { MicroBatch, Problem } from '../../train/step.ts';
@@ -26,6 +27,8 @@ interface Adaptation {
   readonly method: Method;
   /** Columns of each weight, or the width between LoRA's two factors. */
   readonly rank: number;
+  /** The type in which the adapted weights are stored. */
+  readonly dtype: 'f32' | 'nf4';
 }
 
 /** A problem with the batch that every step gets. */
@@ -66,14 +69,17 @@ export const llamaSizes: Readonly<Record<'batchSize' | 'tokens' | 'width' | 'lay
 };
 
 /** Ones for norms, else about the size 1/√width; each made when it is read, so that they are not all held at once. */
-const weightsOf = ({ steps }: Architecture): Weights => {
+const weightsOf = ({ steps }: Architecture, dtype: Adaptation['dtype'], frozen: string | null): Weights => {
+  const isQuantised = (step: LeafStep, name: string): boolean =>
+    dtype === 'nf4' && step.kind === 'site' && step.site.path !== frozen && name.endsWith('.weight');
   const entries = leafSteps(steps).flatMap((step) =>
     tensorsOf(step).map(([name, shape]) => {
       const isNorm = step.kind === 'plain' && step.fresh === 'ones';
-      const get = (): HostTensor =>
-        isNorm
-          ? { dtype: 'f32', shape, data: new Float32Array(shape[0] ?? 0).fill(1) }
-          : numbers(shape, 1 / Math.sqrt(shape.at(-1) ?? 1));
+      const get = (): HostTensor => {
+        if (isNorm) return { dtype: 'f32', shape, data: new Float32Array(shape[0] ?? 0).fill(1) };
+        const drawn = numbers(shape, 1 / Math.sqrt(shape.at(-1) ?? 1));
+        return isQuantised(step, name) ? orThrow(quantise(drawn, 'nf4', name)) : drawn;
+      };
       return [name, { get, enumerable: true }];
     }),
   );
@@ -105,7 +111,7 @@ const problemOf = (
   const trains = (): boolean => adaptation.method === 'full';
   return {
     kernels: k,
-    model: orThrow(buildModel(k, architecture, weightsOf(architecture), treatment, trains)),
+    model: orThrow(buildModel(k, architecture, weightsOf(architecture, adaptation.dtype, frozen), treatment, trains)),
     loss,
     optimizer: adamw(k, { learningRate: 1e-3 }),
     seed: 1,

@@ -14,6 +14,8 @@ export interface StepSettings {
   readonly method: Method;
   /** Columns of each weight, or the width between LoRA's two factors. */
   readonly rank: number;
+  /** The type in which the adapted weights are stored. */
+  readonly dtype: 'f32' | 'nf4';
   /** Rows of a batch, and features; the MLP's alone. */
   readonly batchSize: number;
   readonly width: number;
@@ -44,7 +46,7 @@ export const measureStep = (
   settings: StepSettings,
   clock: () => number,
 ): StepReport => {
-  const { model, method, rank, steps } = settings;
+  const { model, method, rank, dtype, steps } = settings;
   const isMlp = model === 'mlp';
   const { batchSize, width, tokens } = isMlp ? { ...settings, tokens: 1 } : llamaSizes;
   const { problem, batch } = isMlp ? mlpProblem(k, settings, batchSize, width) : llamaProblem(k, settings);
@@ -59,7 +61,7 @@ export const measureStep = (
   }
   const msPerStep = median(times);
   return {
-    ...{ backend: name, threads, model, method, batchSize, width, steps },
+    ...{ backend: name, threads, model, method, dtype, batchSize, width, steps },
     rank: method === 'full' ? null : rank,
     msPerStep: round(msPerStep, 3),
     tokensPerSecond: Math.round((1000 * batchSize * tokens) / msPerStep),

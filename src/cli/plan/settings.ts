@@ -17,7 +17,7 @@ const schema = v.strictObject({
   rank: v.optional(count),
   targetModules: v.optional(modules),
   excludeModules: v.optional(modules),
-  dtype: v.optional(v.picklist(storageTypes)),
+  dtype: v.optional(v.picklist([...storageTypes, 'nf4'] as const)),
   batchSize: v.optional(count),
   sequence: v.optional(count),
   recompute: v.optional(v.boolean()),
@@ -41,7 +41,7 @@ export interface PlanInput {
   readonly targetModules: ModulePattern;
   readonly excludeModules: ModulePattern;
   /** Null: as the config says. */
-  readonly dtype: StorageType | null;
+  readonly dtype: StorageType | 'nf4' | null;
   readonly batch: number;
   /** Null: 512, or fewer where the model has fewer positions. */
   readonly sequence: number | null;

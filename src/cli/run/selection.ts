@@ -25,6 +25,8 @@ export interface LowRankSettings {
   readonly rankStabilized: boolean;
   /** Whether A stays as it was drawn (LoRA-FA). */
   readonly freezeA: boolean;
+  /** Share of x that is left out before A, in training; of LoRA and MosLoRA. */
+  readonly loraDropout: number;
   /** Ranks and alphas of modules that have their own, as PEFT's `rank_pattern` and `alpha_pattern`. */
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
@@ -89,7 +91,7 @@ const freshTreatment = (
   rng: Rng,
   config: LinearConfig,
   rank: number,
-  common: Pick<LoraPlan, 'scale' | 'freezeA'>,
+  common: Pick<LoraPlan, 'scale' | 'freezeA' | 'dropout'>,
 ): Treatment =>
   method === 'moslora'
     ? { method, adapters: [{ ...freshMoslora(rng, config, rank), ...common }] }
@@ -105,6 +107,7 @@ const lowRank = (
     selectSeed,
     rankStabilized = false,
     freezeA = false,
+    loraDropout: dropout = 0,
     rankPattern = {},
     alphaPattern = {},
   }: AdaptationSettings,
@@ -124,7 +127,11 @@ const lowRank = (
           if (kind !== 'linear' || !paths.includes(path)) return { method: 'frozen' };
           const own = valueAt(ranks, path, rank);
           const scale = alphaAt(path) / (rankStabilized ? Math.sqrt(own) : own);
-          return freshTreatment(method, splitRng(rngFromSeed(selectSeed), path), config, own, { scale, freezeA });
+          return freshTreatment(method, splitRng(rngFromSeed(selectSeed), path), config, own, {
+            scale,
+            freezeA,
+            dropout,
+          });
         },
         paths,
         indices: null,

@@ -51,6 +51,10 @@ const schema = v.strictObject({
   alpha: key(positive, 's = alpha/rank. Default rank.'),
   rankStabilized: key(v.boolean(), 's = alpha/√rank (rsLoRA), with lora, dora and moslora. Default false.'),
   freezeA: key(v.boolean(), 'A stays as drawn (LoRA-FA), with lora, dora and moslora. Default false.'),
+  loraDropout: key(
+    v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
+    'Share of the input that is left out before A in training, with lora and moslora. Default 0.',
+  ),
   rankPattern: key(
     v.record(v.string(), count),
     "Ranks of some modules, by expressions of their paths or ends of paths, as PEFT's rank_pattern.",
@@ -98,6 +102,7 @@ const rules: readonly Rule[] = [
   ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern'] as const).map(
     (key): Rule => [key, isLowRank, 'method: lora, dora or moslora'],
   ),
+  ['loraDropout', (c) => c.method === 'lora' || c.method === 'moslora', 'method: lora or moslora'],
   ['select', isPaca, 'method: paca'],
   ['selectSeed', (c) => isLowRank(c) || (isPaca(c) && (c.select ?? 'random') === 'random'), 'a random selection'],
   ['calibrationBatches', (c) => isPaca(c) && (c.select ?? '').startsWith('gradient'), 'a selection by gradient'],

@@ -19,6 +19,8 @@ interface ModelFolder {
   /** What config.json says that weights are stored in. */
   readonly dtype: StorageType;
   readonly maps: LinearMaps;
+  /** The linear maps but the output head: what NF4 is for, as transformers has it. */
+  readonly quantisable: readonly string[];
   readonly checkpoint: Checkpoint;
 }
 
@@ -29,11 +31,13 @@ const openFolder = (folder: string): TE.TaskEither<PacaError, ModelFolder> => {
     TE.chainEitherK((content) => parseModelConfig(content, 'config.json')),
     TE.mapLeft((e) => ({ ...e, where: e.where.startsWith('config.json') ? `${folder}: ${e.where}` : e.where })),
     TE.bind('checkpoint', () => () => openCheckpoint(source, folder)),
-    TE.map(({ config, dtype, checkpoint }) => ({
-      ...{ source, checkpoint, dtype },
+    TE.map(({ config, dtype, checkpoint }) => {
       // The maps do not depend on the positions, whose tables would take a while.
-      maps: linearMaps(sitesOf(llama({ ...config, positions: 1 }))),
-    })),
+      const architecture = llama({ ...config, positions: 1 });
+      const maps = linearMaps(sitesOf(architecture));
+      const quantisable = [...maps.keys()].filter((path) => path !== architecture.head);
+      return { source, checkpoint, dtype, maps, quantisable };
+    }),
   );
 };
 

@@ -99,6 +99,7 @@ export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings 
     alpha: c.alpha ?? rank,
     rankStabilized: c.rankStabilized ?? false,
     freezeA: c.freezeA ?? false,
+    loraDropout: c.loraDropout ?? 0,
     rankPattern: c.rankPattern ?? {},
     alphaPattern: c.alphaPattern ?? {},
     select: c.select ?? 'random',

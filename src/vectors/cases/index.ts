@@ -5,6 +5,7 @@ import { elementaryCases } from './elementary.ts';
 import { layerCases } from './layers.ts';
 import { lossCases } from './losses.ts';
 import { lowRankCases } from './low-rank.ts';
+import { nf4Cases } from './nf4.ts';
 import { optimizerCases } from './optimizers.ts';
 import { pacaCases } from './paca.ts';
 import { rejectionCases } from './rejections.ts';
@@ -18,6 +19,7 @@ export const vectorCases: readonly VectorCase[] = [
   ...lossCases,
   ...pacaCases,
   ...lowRankCases,
+  ...nf4Cases,
   ...selectionCases,
   ...optimizerCases,
   ...trainingCases,

@@ -10,7 +10,10 @@ import { drawn, input, type Json, layerCase, type VectorCase } from '../case.ts'
 
 type Method = 'lora' | 'dora' | 'moslora';
 
-const configOf = (rank: number, scale: number, changes: Partial<LowRankConfig> = {}): LowRankConfig => ({
+/** An adapter as the manifest states it. */
+type Config = Omit<LowRankConfig, 'dropout'>;
+
+const configOf = (rank: number, scale: number, changes: Partial<Config> = {}): Config => ({
   ...{ rank, scale, active: true, trains: true, freezeA: false },
   ...changes,
 });
@@ -29,7 +32,7 @@ interface Options {
   readonly note: string;
   readonly size: readonly [n: number, width: number, out: number];
   readonly bias?: boolean;
-  readonly adapters: readonly LowRankConfig[];
+  readonly adapters: readonly Config[];
 }
 
 const makers = { lora: loraLinear, dora: doraLinear, moslora: mosloraLinear } as const;

@@ -1,0 +1,70 @@
+/**
+ * `paca quantise`: the linear maps of a model in NF4, as bitsandbytes stores them, tensor by tensor: what is in memory is
+ * one weight, with its quantised form. Embedding, norms and head stay as they are, as transformers has it.
+ */
+import { resolve } from 'node:path';
+import { pipe } from 'fp-ts/lib/function.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import * as v from 'valibot';
+import { storedAs } from '../../io/merge-adapter.ts';
+import { rewrittenParts } from '../../io/rewrite-checkpoint.ts';
+import { fail } from '../../spec/errors.ts';
+import { isNf4 } from '../../spec/nf4.ts';
+import { bytesOf, sizeOf } from '../../spec/tensor.ts';
+import { type Command, type ExitCode, printJson } from '../command.ts';
+import { readInput } from '../input.ts';
+import { parseWith, path } from '../schema.ts';
+import { formatBytes, formatCount } from '../show/format.ts';
+import { openModelFolder } from '../text/model-folder.ts';
+import { checkFresh } from './folders.ts';
+import { computeTypes, copied, quantisationTable, writeCopied, writeWeights } from './model-files.ts';
+
+const schema = v.strictObject({ base: path, out: path });
+const keys = Object.keys(schema.entries);
+
+export const quantise: Command = {
+  summary: 'the linear maps of a model in NF4, which takes 4.13 bits a weight',
+  usage: 'paca quantise --base FOLDER|OWNER/NAME --out FOLDER [--json]',
+  keys: [],
+  texts: keys,
+  switches: ['json'],
+  run: (world, args) =>
+    pipe(
+      readInput(args, keys, (input, where) => parseWith(schema, keys, input, where)),
+      TE.bindTo('input'),
+      TE.chainFirst(({ input }) => checkFresh(input.out)),
+      TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
+      TE.chainFirst(({ input, model: { checkpoint } }) => {
+        const already = checkpoint.names.find((name) => isNf4(checkpoint.spec(name)!.dtype));
+        return already === undefined
+          ? TE.right(undefined)
+          : TE.fromEither(fail('ConfigError', 'a base of f32, f16 or bf16', `${already} in NF4`, input.base));
+      }),
+      TE.bind('files', ({ model }) => copied(model.source, true, computeTypes[model.dtype])),
+      TE.bind('written', ({ input, model: { checkpoint, quantisable, dtype } }) =>
+        writeWeights(
+          rewrittenParts({
+            checkpoint,
+            typeOf: storedAs('nf4', quantisable),
+            changed: () => null,
+            computed: computeTypes[dtype],
+          }),
+          input.out,
+        ),
+      ),
+      TE.chainFirst(({ input, files }) => writeCopied(input.out, files)),
+      TE.map(({ input, model: { checkpoint }, written: { layers } }): ExitCode => {
+        const shapes = layers.map(({ name }) => checkpoint.spec(name)!.shape);
+        const weights = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
+        const bytes = shapes.reduce((sum, shape) => sum + bytesOf({ dtype: 'nf4', shape }), 0);
+        const model = resolve(input.out);
+        if (args.values.json === true) printJson(world, { model, weights, bytes, bits: (8 * bytes) / weights, layers });
+        else {
+          world.print(`${quantisationTable(layers, world)}\n`);
+          world.print(`${formatCount(weights)} numbers in ${formatBytes(bytes)}, `);
+          world.print(`${((8 * bytes) / weights).toFixed(3)} bits each: ${model}\n`);
+        }
+        return 0;
+      }),
+    )(),
+};
