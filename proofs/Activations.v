@@ -2,7 +2,7 @@
 
     Intuition: an activation acts number by number, so its derivative is a diagonal and equals its own transpose. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Differential.
+From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Maps Differential.
 Open Scope R_scope.
 
 (** y = x/(e^-x + 1); dx = dy * logistic * (x * (1 - logistic) + 1). *)

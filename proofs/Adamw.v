@@ -1,8 +1,9 @@
 (** core/derived/adamw.ts, optim/adamw.ts, methods/decay.ts: one step of AdamW in the order of the code, over any numbers;
     and what weight decay pulls towards.
 
-    Intuition: decay pulls the trained number towards its target.  The delta form's own 0 is the pretrained weight; the paper's
-    first code held the weight itself, whose 0 is no weight at all.  Moving the target to -W makes the one the other. *)
+    Intuition: decay pulls the trained number towards its target.  The delta form's own 0 is the pretrained weight; the
+    paper's first code held the weight itself, whose 0 is no weight at all.  Moving the target to -W makes the one the
+    other. *)
 From Coq Require Import List FunctionalExtensionality Reals Lra.
 From PaCA Require Import Finite GatherScatter Optimizer.
 

@@ -2,10 +2,10 @@
     backward pass as the code computes it.
 
     Intuition: softmax turns scores into shares of one whole, so a gradient that is the same for every key moves nothing:
-    the backward formula takes the mean under the shares out. Subtracting the largest score changes no share; it is there for
-    the range of floats alone, and it is why max, which has no derivative everywhere, does no harm. *)
+    the backward formula takes the mean under the shares out. Subtracting the largest score changes no share; it is there
+    for the range of floats alone, and it is why max, which has no derivative everywhere, does no harm. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Differential.
+From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Maps Differential.
 Open Scope R_scope.
 
 Section Softmax.

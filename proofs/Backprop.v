@@ -2,7 +2,7 @@
     the program uses, PaCA's backward pass (gathered activations only) computes the true gradient of the loss in the trained
     columns, and the true input gradient. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet.
+From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Maps.
 Open Scope R_scope.
 
 (** ** The whole network *)

@@ -1,7 +1,8 @@
 (** PaCA as it is run (numbers of the delta form, gathered gradients, SGD), for any loss, any index set without repetition.
 
-    Intuition: PaCA is gradient descent that may only walk in the subspace of the chosen columns. Whatever is known of gradient
-    descent on a smooth loss holds there, with the gradient seen in that subspace in place of the whole gradient. *)
+    Intuition: PaCA is gradient descent that may only walk in the subspace of the chosen columns. Whatever is known of
+    gradient descent on a smooth loss holds there, with the gradient seen in that subspace in place of the whole gradient.
+    *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
 From PaCA Require Import Finite GatherScatter Gradient Optimizer Descent.
 Open Scope R_scope.
@@ -13,18 +14,14 @@ Theorem sgd_step_on_weights {I J} `{Finite I} `{Finite J} (idx : J -> I)
   let w t := weights_of idx (put_delta w0 s) w0 (d t) in
   w (S t) = gd_step (grad t) (proj idx) (lr t * (s * s)) (w t).
 Proof.
-  intros d w; unfold w at 1, d at 1; simpl.
-  change (fst (paca idx (put_delta w0 s) (pull_delta s) (fun _ => 0) w0 tt (sgd lr) grad t)) with (d t).
-  assert (e : forall x, fst x = d t -> x = paca idx (put_delta w0 s) (pull_delta s) (fun _ => 0) w0 tt (sgd lr) grad t ->
-    weights_of idx (put_delta w0 s) w0
-      (fst (let (q, s0) := x in
-            (fun j : J => fst (sgd lr (idx j) t (q j) (s0 j) (pull_delta s (idx j) (gather idx (grad t (weights_of idx (put_delta w0 s) w0 q)) j))),
-             fun j : J => snd (sgd lr (idx j) t (q j) (s0 j) (pull_delta s (idx j) (gather idx (grad t (weights_of idx (put_delta w0 s) w0 q)) j))))))
-    = gd_step (grad t) (proj idx) (lr t * (s * s)) (w t)); [| exact (e _ eq_refl eq_refl)].
-  intros [q u] eq _; simpl in eq; subst q.
-  change (weights_of idx (put_delta w0 s) w0 (d t)) with (w t).
+  intros d w.
+  assert (e : forall q u, paca idx (put_delta w0 s) (pull_delta s) (fun _ => 0) w0 tt (sgd lr) grad t = (q, u) -> d t = q)
+    by (intros q u h; unfold d; now rewrite h).
+  unfold w at 1, d at 1; simpl.
+  destruct (paca idx (put_delta w0 s) (pull_delta s) (fun _ => 0) w0 tt (sgd lr) grad t) as [q u] eqn:h.
+  specialize (e q u eq_refl); unfold w; rewrite e; simpl; set (w' := weights_of idx (put_delta w0 s) w0 q).
   extensionality i; unfold gd_step, along, proj, selected.
-  unfold w at 3, weights_of at 1, weights_of at 1, scatter; unfold gather, sgd, pull_delta; simpl.
+  unfold w' at 2, weights_of at 1, weights_of at 1, scatter; unfold gather, sgd, pull_delta; simpl.
   destruct (preimage idx i) as [j |] eqn:p; [| lra].
   assert (ij := preimage_some _ _ _ p); subst i; unfold put_delta; ring.
 Qed.
@@ -161,7 +158,8 @@ Section PaCA.
     replace (fun t => dot (paca_grad t) (paca_grad t))
       with (fun t => pg2 gL (proj idx) (iter gL (proj idx) eta w0 t))
       by (extensionality t; now rewrite paca_grad_norm).
-    exact (gradient_vanishes L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth Lmin (fun t => bounded _) c c_pos c_gain).
+    exact (gradient_vanishes L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth
+      Lmin (fun t => bounded _) c c_pos c_gain).
   Qed.
 
   Theorem paca_loss_converges : { l | Un_cv (fun t => L (merged t)) l }.

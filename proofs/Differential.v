@@ -2,7 +2,7 @@
     sums, products and functions of one variable; then from the outputs one by one to a vector-Jacobian product, row by row,
     and one map after the other. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet.
+From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Maps.
 Open Scope R_scope.
 
 (** [l] is the Frechet differential of the number L at x. *)
@@ -263,11 +263,6 @@ Section Components.
     - extensionality y; extensionality k; auto.
   Qed.
 End Components.
-
-(** The gradient of a number, as a map with one output. *)
-Lemma vjp_of_fgrad {I} `{Finite I} (L : (I -> R) -> R) x g :
-  is_fgrad L x g <-> is_diff L x (dot g).
-Proof. symmetry; apply diff_grad. Qed.
 
 (** ** Composition, from the rules for layers with weights *)
 Definition none : Empty_set -> R := fun e => match e with end.

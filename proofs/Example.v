@@ -1,11 +1,12 @@
-(** A concrete network on which every hypothesis of [training_converges] holds, so none of them is empty: frozen features
+(** Concrete networks on which every hypothesis of [training_converges] and of [training_expected_bound] holds, so none of
+    them is empty: frozen features
     tanh(x), a linear layer of which some columns train, and the squared error, over micro-batches.
 
     Intuition: a linear layer under a squared error is a bowl; its steepness is the size of the features, and PaCA's steps
     must be below two over it. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Differential Backprop
-  Activations Losses Descent Convergence Loop.
+From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Maps Differential Backprop
+  Activations Losses Descent Convergence Stochastic Loop StochasticLoop.
 Open Scope R_scope.
 
 Lemma norm_grad_W {B O C} `{Finite B} `{Finite O} `{Finite C} (oc : order C) (ob : order B)
@@ -115,3 +116,85 @@ Section Regression.
     intros u; apply sum_nonneg; intros m; now apply squared_error_nonneg.
   Qed.
 End Regression.
+
+(** ** Batches by chance: the same inputs, targets that are drawn (noisy labels) *)
+Section NoisyTargets.
+  Context {M B C O K : ftype} (om : order M) (oc : order C) (oo : order O) (ob : order B) (idx : K -> C).
+  Hypothesis idx_inj : forall j k, idx j = idx k -> j = k.
+  Context {Batch : Type} `{Finite Batch}.
+  Variables (x : M -> fprod B C -> R) (y : Batch -> M -> fprod B O -> R) (denominator : R).
+  Hypothesis denominator_pos : 0 < denominator.
+  Variable p : Batch -> R.
+  Hypothesis p_pos : forall b, 0 <= p b.
+  Hypothesis p_one : sum p = 1.
+  Variable any : Batch.
+
+  Notation net := (regression oc oo ob idx).
+  Definition noisy b := regression_batch om x (y b) denominator.
+  Definition noisy_loss b := regression_loss (M := M) (y b) denominator.
+  Notation g := (fun b => gradient net (noisy b)).
+  Notation mean := (expected_gradient net noisy p).
+
+  (** What two batches' gradients differ by does not depend on the weights. *)
+  Lemma noise_is_constant b b' u v i : g b u i - g b' u i = g b v i - g b' v i.
+  Proof.
+    assert (h : forall w, g b w i - g b' w i = sum (fun m => match i with
+      | inl e => match e return R with end
+      | inr (o, c) => sum (fun r => (y b' m (r, o) - y b m (r, o)) * (1 * 2 / denominator) * tanh (x m (r, c)))
+      end)).
+    { intros w; cbv beta; unfold gradient, full_gradient_of; simpl; rewrite !(red_sum om), <- sum_minus.
+      apply sum_ext; intros m; destruct i as [[] | [o c]]; simpl; unfold both, grad_W; rewrite !red_sum, <- sum_minus.
+      apply sum_ext; intros r; unfold squared_error_backward; cbn [fst snd].
+      match goal with |- (?a - ?y1) * ?q * ?t - (_ - ?y2) * _ * _ = _ =>
+        change ((a - y1) * q * t - (a - y2) * q * t = (y2 - y1) * q * t) end.
+      ring. }
+    exact (eq_trans (h u) (eq_sym (h v))).
+  Qed.
+
+  Lemma mean_moves_as_one b u v i : mean u i - mean v i = g b u i - g b v i.
+  Proof.
+    unfold expected_gradient, batch_gradient, E.
+    rewrite <- sum_minus, (sum_ext _ (fun b' => p b' * (g b u i - g b v i))).
+    - rewrite sum_scal_r, p_one; lra.
+    - intros b'; assert (h := noise_is_constant b' b u v i); cbv beta in *; nra.
+  Qed.
+
+  Lemma mean_lipschitz u v : norm (vsub (mean u) (mean v)) <= steepness (B := B) x denominator * norm (vsub u v).
+  Proof.
+    replace (vsub (mean u) (mean v)) with (vsub (g any u) (g any v))
+      by (extensionality i; symmetry; apply mean_moves_as_one).
+    now apply steepness_lipschitz.
+  Qed.
+
+  Variables (s rate : R) (w0 : widx net -> R).
+  (** The noise in the trained columns, at any weights: it is the same everywhere. *)
+  Definition noise : R := E p (fun b =>
+    dot (vsub (proj (trained net) (g b w0)) (proj (trained net) (mean w0)))
+        (vsub (proj (trained net) (g b w0)) (proj (trained net) (mean w0)))).
+  Hypothesis rate_pos : 0 < rate * (s * s).
+  Hypothesis rate_small : steepness (B := B) x denominator * (rate * (s * s)) < 2.
+
+  Theorem noisy_regression_bound T :
+    let step := rate * (s * s) in
+    let beta := steepness (B := B) x denominator in
+    let L := expected_loss net noisy noisy_loss p in
+    let at_end bs := gather (trained net) (mean (weights_after net noisy s rate w0 any bs)) in
+    lsum (seq 0 T) (fun t => over_runs p t (fun bs => dot (at_end bs) (at_end bs)))
+    <= (L w0 - 0) / (step * (1 - beta * step / 2)) + INR T * (beta * step * noise / (2 - beta * step)).
+  Proof.
+    intros step beta L at_end.
+    apply (training_expected_bound net (regression_no_repeats oc oo ob idx idx_inj) noisy noisy_loss
+      (fun b m w => regression_maps_ok oc oo ob idx x m w) (fun b m Y => regression_loss_ok (y b) denominator m Y)
+      p p_pos p_one s rate w0 any 0 beta noise); auto.
+    - intros w; apply sum_nonneg; intros b; apply Rmult_le_pos; auto.
+      apply sum_nonneg; intros m; now apply squared_error_nonneg.
+    - unfold beta, steepness; apply Rmult_le_pos; [apply Rlt_le, Rdiv_lt_0_compat; lra |].
+      apply sum_nonneg; intros m; apply Rmult_le_pos; apply norm_pos.
+    - apply lipschitz_proj; exact mean_lipschitz.
+    - intros w; apply Req_le, E_ext; intros b.
+      replace (vsub (proj (trained net) (batch_gradient net noisy b w)) (proj (trained net) (mean w)))
+        with (vsub (proj (trained net) (g b w0)) (proj (trained net) (mean w0))); auto.
+      extensionality i; unfold vsub, proj; destruct (selected (trained net) i); [| lra].
+      assert (h := mean_moves_as_one b w w0 i); unfold batch_gradient; cbv beta in *; lra.
+  Qed.
+End NoisyTargets.

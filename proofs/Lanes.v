@@ -66,7 +66,8 @@ Proof.
   intros below; unfold lanes.
   destruct (halves_leaves 4 (map (lane key l) (seq 0 LANES))) as [one perm]; [reflexivity |].
   destruct (halves 4 _) as [| t [| ? ?]] eqn:e; try discriminate one; cbn [hd].
-  change (flat_map leaves [t]) with (leaves t ++ []) in perm; rewrite app_nil_r in perm; rewrite perm, flat_map_concat_map, map_map, <- flat_map_concat_map.
+  change (flat_map leaves [t]) with (leaves t ++ []) in perm.
+  rewrite app_nil_r in perm; rewrite perm, flat_map_concat_map, map_map, <- flat_map_concat_map.
   rewrite (flat_map_ext _ (fun j => filter (fun i => key i =? j) l)) by (intros; unfold lane; apply comb_leaves).
   rewrite lanes_cover.
   replace (filter (fun i => key i <? LANES) l) with l; auto.

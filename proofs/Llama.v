@@ -8,7 +8,7 @@
     Intuition: the seven maps of a block are the only places that train, and each asks for its own few columns alone; norms,
     turns and attention need no weight gradient, only a right way back. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Differential Backprop
+From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Maps Differential Backprop
   Activations Norms Attention Rope Losses.
 Open Scope R_scope.
 

@@ -2,10 +2,11 @@
     backward from them, each micro-batch's gradient scaled and added in a declared order, the optimizer on the trained
     numbers alone.
 
-    Intuition: gradient accumulation and shards only fix an order of addition. Since each trained column's gradient is computed
-    as full fine-tuning computes it, adding up in the same order keeps the two runs equal to the bit, step after step. *)
+    Intuition: gradient accumulation and shards only fix an order of addition. Since each trained column's gradient is
+    computed as full fine-tuning computes it, adding up in the same order keeps the two runs equal to the bit, step after
+    step. *)
 From Coq Require Import List Reals Lra FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Differential Backprop
+From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Maps Differential Backprop
   Descent Convergence.
 Import ListNotations.
 
@@ -93,7 +94,8 @@ End Loop.
 Open Scope R_scope.
 
 (** The scale may be applied to each micro-batch's gradient or to the sum: over the reals that is one. *)
-Lemma paca_pull {I J} `{Finite I} `{Finite J} (idx : J -> I) put pull start w0 (step : I -> nat -> R -> unit -> R -> R * unit) grad T :
+Lemma paca_pull {I J} `{Finite I} `{Finite J} (idx : J -> I) put pull start w0
+    (step : I -> nat -> R -> unit -> R -> R * unit) grad T :
   paca idx put (fun _ g => g) start w0 tt step (fun t w i => pull i (grad t w i)) T
   = paca idx put pull start w0 tt step grad T.
 Proof. induction T as [| t IH]; simpl; auto; now rewrite IH. Qed.

@@ -1,9 +1,9 @@
-(** methods/lora.ts, methods/paca-to-lora.ts: LoRA as the general case.  y = x W^T + s (x A^T) B^T; PaCA is LoRA with A the 0/1
-    selector of the columns, which does not train, and B = delta.
+(** methods/lora.ts, methods/paca-to-lora.ts: LoRA as the general case.  y = x W^T + s (x A^T) B^T; PaCA is LoRA with A
+    the 0/1 selector of the columns, which does not train, and B = delta.
 
-    Intuition: LoRA looks at the input through r mixtures and learns both the mixtures and what to do with them; PaCA looks at
-    r of the inputs themselves and learns only what to do with them.  The subspace is fixed, and nothing has to be stored or
-    multiplied to reach it. *)
+    Intuition: LoRA looks at the input through r mixtures and learns both the mixtures and what to do with them; PaCA
+    looks at r of the inputs themselves and learns only what to do with them.  The subspace is fixed, and nothing has to
+    be stored or multiplied to reach it. *)
 From Coq Require Import List Reals Lra FunctionalExtensionality.
 From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet.
 Open Scope R_scope.

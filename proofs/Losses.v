@@ -2,7 +2,7 @@
 
     Intuition: cross-entropy's gradient is what the model believes minus what is so. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Differential Attention.
+From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Maps Differential Attention.
 Open Scope R_scope.
 
 Section CrossEntropy.
@@ -53,7 +53,8 @@ Section CrossEntropy.
       { apply (diff_sum (fun j X => powers all 0 (row X b) j)); intros j; unfold powers, all, row.
         refine (diff_ext _ _ _ _ _ _ _ (diff_exp _ _ _ (diff_coord (b, j) X)));
           [intros y; now rewrite Rminus_0_r | intros d; now rewrite Rminus_0_r]. }
-      refine (diff_ext _ _ _ _ _ _ _ (diff_minus _ _ _ _ _ (diff_ln (fun X => sum (powers all 0 (row X b))) X _ p s) (diff_coord (b, v) X))).
+      refine (diff_ext _ _ _ _ _ _ _ (diff_minus _ _ _ _ _ 
+        (diff_ln (fun X => sum (powers all 0 (row X b))) X _ p s) (diff_coord (b, v) X))).
       - intros y; rewrite surprise_any_shift; unfold surprise; rewrite Rminus_0_r; auto.
       - intros d; f_equal; rewrite <- sum_scal; apply sum_ext; intros j.
         unfold softmax, softmax_shifted, Rdiv; lra. }

@@ -1,5 +1,5 @@
 (** The theorem of each row of CLAIMS.md, with what it rests on (read by check.sh). *)
-From PaCA Require Reduction Lanes GatherScatter Gradient Linear Activations Norms Attention Rope Losses Frechet Differential Network Backprop Llama Optimizer Adamw Loop Tabulated Lora Descent Convergence Example Stochastic StochasticLoop Tolerance.
+From PaCA Require Reduction Lanes GatherScatter Gradient Linear Activations Norms Attention Rope Losses Maps Differential Network Backprop Llama Optimizer Adamw Loop Tabulated Lora Descent Convergence Example Stochastic StochasticLoop Tolerance.
 
 (* Orders of summation *)
 Print Assumptions Reduction.sequential_is_the_loop.
@@ -45,8 +45,8 @@ Print Assumptions Rope.vjp_bias.
 Print Assumptions Losses.cross_entropy_gradient.
 Print Assumptions Losses.cross_entropy_nonneg.
 Print Assumptions Losses.squared_error_gradient.
-Print Assumptions Frechet.vjp_elementwise.
-Print Assumptions Frechet.vjp_gather_pad.
+Print Assumptions Maps.vjp_elementwise.
+Print Assumptions Maps.vjp_gather_pad.
 (* Networks *)
 Print Assumptions Differential.vjp_andThen.
 Print Assumptions Differential.vjp_fork1.
@@ -103,6 +103,7 @@ Print Assumptions Example.regression_training_converges.
 Print Assumptions Stochastic.expected_sum_bounded.
 Print Assumptions StochasticLoop.batch_gradient_unbiased.
 Print Assumptions StochasticLoop.training_expected_bound.
+Print Assumptions Example.noisy_regression_bound.
 (* Rounding *)
 Print Assumptions Tolerance.rounding_error.
 Print Assumptions Tolerance.addition_error.

@@ -3,7 +3,8 @@
     composition ([andThen]), and forks (residual branches, q/k/v).  Any feed-forward graph can be written this way.
 
     Intuition: the backward pass never asks a frozen column for its activations, in no layer; so the whole network's
-    gradient in the trained columns is that of full fine-tuning, bit for bit, from a residual that is a fraction as large. *)
+    gradient in the trained columns is that of full fine-tuning, bit for bit, from a residual that is a fraction as large.
+    *)
 From Coq Require Import List FunctionalExtensionality.
 From PaCA Require Import Finite Reduction GatherScatter Linear.
 

@@ -4,7 +4,7 @@
     Intuition: a norm forgets the length of a row, so no gradient along the row itself may come back: the backward formula
     takes that part out (and the mean, for layer norm), and divides by the length. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Differential.
+From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Maps Differential.
 Open Scope R_scope.
 
 Section Row.

@@ -5,10 +5,10 @@
     Intuition: a frozen number never moves, so remembering that it does not move is all that full fine-tuning adds.  PaCA
     walks the same path, inside the small subspace that the chosen columns span.
 
-    What trains is a number for each selected weight: [put] gives the weight that the network runs on, [pull] the gradient of
-    the trained number from that of the weight, [start] where it begins.
-      delta form (ours):       put i d = w0 i + s * d,  pull i g = s * g,  start i = 0;
-      value form (the paper):  put i q = q,             pull i g = g,      start i = w0 i. *)
+    What trains is a number for each selected weight: [put] gives the weight that the network runs on, [pull] the gradient
+    of the trained number from that of the weight, [start] where it begins. delta form (ours):       put i d = w0 i + s *
+    d,  pull i g = s * g,  start i = 0; value form (the paper):  put i q = q,             pull i g = g,      start i = w0
+    i. *)
 From Coq Require Import List FunctionalExtensionality Reals Lra.
 From PaCA Require Import Finite GatherScatter.
 

@@ -1,8 +1,9 @@
-(** core/derived/rope.ts, layers/reshape.ts, the residual of core/chain.ts, biases: linear maps, whose transposes the code runs.
+(** core/derived/rope.ts, layers/reshape.ts, the residual of core/chain.ts, biases: linear maps, whose transposes the code
+    runs.
 
     Intuition: a position turns each pair of numbers by an angle; the gradient is turned back. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Differential.
+From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient Frechet Maps Differential.
 Open Scope R_scope.
 
 Section Rope.

@@ -1,5 +1,5 @@
-(** Stochastic masked gradient descent (mini-batches): the same bound in expectation, up to the gradient noise in the trained
-    columns alone.  The sample space is finite (the batches of a finite data set are).
+(** Stochastic masked gradient descent (mini-batches): the same bound in expectation, up to the gradient noise in the
+    trained columns alone.  The sample space is finite (the batches of a finite data set are).
 
     Intuition: noise in directions that do not train costs nothing.  A small subspace sees a small part of the noise. *)
 From Coq Require Import List Reals Lra Psatz FunctionalExtensionality.

@@ -1,10 +1,11 @@
-(** train/loop.ts with batches drawn by chance: the stochastic bound for the loop as it runs, gradient accumulation included.
-    Each step draws one of finitely many batches, independently; a batch is its micro-batches in their order of addition.
+(** train/loop.ts with batches drawn by chance: the stochastic bound for the loop as it runs, gradient accumulation
+    included. Each step draws one of finitely many batches, independently; a batch is its micro-batches in their order of
+    addition.
 
     Intuition: the objective is the mean over the batches, so a drawn batch's gradient is right on average (that is proved
     here, not assumed), and what it errs by matters only in the columns that train. *)
 From Coq Require Import List Reals Lra FunctionalExtensionality.
-From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Differential Backprop
+From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Gradient Frechet Maps Differential Backprop
   Descent Convergence Stochastic Loop.
 Import ListNotations.
 Open Scope R_scope.

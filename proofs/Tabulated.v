@@ -1,5 +1,5 @@
-(** The training loop with each step's numbers put down in a table, which is what Vectors.v evaluates; without it, a function is
-    computed anew at every use.  It is the loop of the theorems. *)
+(** The training loop with each step's numbers put down in a table, which is what Vectors.v evaluates; without it, a
+    function is computed anew at every use.  It is the loop of the theorems. *)
 From Coq Require Import List FunctionalExtensionality.
 From PaCA Require Import Finite Reduction GatherScatter Optimizer Linear Network Loop.
 Import ListNotations.

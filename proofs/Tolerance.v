@@ -1,9 +1,10 @@
-(** spec/tolerance.ts, core/error-bound.ts: how far an f32 dot product may lie from the real one, added up in any order, with or
-    without fused multiply-add, rounding to nearest with any rule for ties, gradual underflow included; no overflow assumed.
+(** spec/tolerance.ts, core/error-bound.ts: how far an f32 dot product may lie from the real one, added up in any order,
+    with or without fused multiply-add, rounding to nearest with any rule for ties, gradual underflow included; no
+    overflow assumed.
 
-    Intuition: every rounding errs by at most a share u = 2^-24 of what it rounds, and K roundings in a row by gamma_K.  Near 0
-    floats are evenly spaced: there a product errs by at most half the spacing, 2^-150, but a sum of two floats is exact, so
-    the order of the sum cannot make it worse. *)
+    Intuition: every rounding errs by at most a share u = 2^-24 of what it rounds, and K roundings in a row by gamma_K.
+    Near 0 floats are evenly spaced: there a product errs by at most half the spacing, 2^-150, but a sum of two floats is
+    exact, so the order of the sum cannot make it worse. *)
 From Coq Require Import List Permutation ZArith Reals Lra Lia.
 From Flocq Require Import Core Relative Plus_error.
 From PaCA Require Import Finite Reduction Gradient.
@@ -306,7 +307,8 @@ Theorem dot_product_bound {I} `{Finite I} (choice : Z -> bool) (x y : I -> R) (t
   Permutation (products t) (enum I) ->
   let k := length (enum I) in
   INR k * roundoff < 1 ->
-  Rabs (computed choice x y t - dot x y) <= gamma k * dot (fun i => Rabs (x i)) (fun i => Rabs (y i)) + INR k * bpow radix2 (-150).
+  Rabs (computed choice x y t - dot x y)
+  <= gamma k * dot (fun i => Rabs (x i)) (fun i => Rabs (y i)) + INR k * bpow radix2 (-150).
 Proof.
   intros p k hk.
   assert (c : count t = k) by (unfold count, k; now apply Permutation_length).

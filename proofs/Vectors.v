@@ -1,5 +1,5 @@
-(** Golden vectors, computed by Coq in IEEE doubles from the very definitions that the theorems are about: the lane order, the
-    kernels of a layer, and the training loop with PaCA, gradient accumulation and AdamW.  Each [Eval] is one array of
+(** Golden vectors, computed by Coq in IEEE doubles from the very definitions that the theorems are about: the lane order,
+    the kernels of a layer, and the training loop with PaCA, gradient accumulation and AdamW.  Each [Eval] is one array of
     vectors/proofs (see vectors.sh); the f64 reference in TypeScript must give the same bits. *)
 From Coq Require Import List String Floats.
 From Coq Require Fin Uint63.
@@ -85,6 +85,10 @@ Definition delta2_after T :=
   let d := fst (trained_after T) in rows_of (m := 2) (n := 2) (fun p => d (inr (inr (inr (inl p))))).
 Definition moments_after T := let s := snd (trained_after T) in map s (enum (tidx network)).
 
+(** The micro-batches of all steps, one after the other. *)
+Definition all_micro (of : nat -> nat -> list float) : list float :=
+  flat_map (fun t => flat_map (of t) [0; 1]%nat) [0; 1; 2; 3]%nat.
+
 Set Printing Width 1000000.
 Set Printing Depth 1000000.
 Eval vm_compute in ("lanes.x"%string, rows_of long).
@@ -102,8 +106,8 @@ Eval vm_compute in ("training.weight1"%string, rows_of weight1).
 Eval vm_compute in ("training.bias1"%string, row_of bias1).
 Eval vm_compute in ("training.weight2"%string, rows_of weight2).
 Eval vm_compute in ("training.bias2"%string, row_of bias2).
-Eval vm_compute in ("training.inputs"%string, flat_map (fun t => flat_map (fun m => rows_of (input_of t m)) [0; 1]%nat) [0; 1; 2; 3]%nat).
-Eval vm_compute in ("training.targets"%string, flat_map (fun t => flat_map (fun m => rows_of (target_of t m)) [0; 1]%nat) [0; 1; 2; 3]%nat).
+Eval vm_compute in ("training.inputs"%string, all_micro (fun t m => rows_of (input_of t m))).
+Eval vm_compute in ("training.targets"%string, all_micro (fun t m => rows_of (target_of t m))).
 Eval vm_compute in ("training.delta1"%string, flat_map delta1_after [1; 2; 3; 4]%nat).
 Eval vm_compute in ("training.delta2"%string, flat_map delta2_after [1; 2; 3; 4]%nat).
 Eval vm_compute in ("training.m"%string, map fst (moments_after 4)).
