@@ -1,6 +1,6 @@
 /**
- * Which bytes of a linear memory are taken. A list of free blocks in ascending order, best fit, which leaves fewer gaps between
- * the tensors of a step than first fit does, neighbours joined when a block comes back; every address is a multiple of a cache line.
+ * Which bytes of a linear memory are taken. A list of free blocks in ascending order, first fit, neighbours joined when
+ * a block comes back; every address is a multiple of a cache line.
  *
  * Laws: blocks that are taken at once never overlap; when everything came back, there is one free block again.
  */
@@ -51,17 +51,6 @@ export const createAllocator = (start: number, end: number): Allocator => {
     free.splice(from, Number(joinsBefore) + Number(joinsAfter), { start: first, bytes: last - first });
   };
 
-  /** The place of the smallest block of this length, the first of equals; −1 if there is none. */
-  const bestFit = (length: number): number => {
-    let best = -1;
-    let least = Number.POSITIVE_INFINITY;
-    for (let place = 0; place < free.length; place++) {
-      const { bytes } = free[place]!;
-      if (bytes >= length && bytes < least) [best, least] = [place, bytes];
-    }
-    return best;
-  };
-
   const extend = (newEnd: number): void => {
     if (newEnd > top) insert({ start: top, bytes: newEnd - top });
     top = newEnd;
@@ -71,7 +60,7 @@ export const createAllocator = (start: number, end: number): Allocator => {
   return {
     take: (bytes) => {
       const length = blockLength(bytes);
-      const place = bestFit(length);
+      const place = free.findIndex((block) => block.bytes >= length);
       const block = free[place];
       if (block === undefined) return null;
       if (block.bytes === length) free.splice(place, 1);
