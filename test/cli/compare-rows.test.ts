@@ -60,6 +60,9 @@ describe('the contestants', () => {
   it.each([
     [{ method: 'paca' }, "got 'method'"],
     [{ methods: ['ia3'] }, 'methods'],
+    [{ methods: ['none', 'nf4'] }, "over the base of 'none'"],
+    [{ methods: ['none', 'qlora'] }, "over the base of 'none'"],
+    [{ methods: ['nf4', 'lora'] }, "over the base of 'nf4'"],
     [{ tasks: [] }, 'tasks'],
     [{ tasks: [{ name: 'a', data: 'x' }] }, "got 'data' beside them"],
     [
@@ -80,7 +83,7 @@ describe('the contestants', () => {
   ])('%j is refused', (more, message) => expect(refusal(more)).toContain(message));
 });
 
-const paca: Contestant = { name: 'paca, random', method: 'paca', select: 'random', drawsLots: true };
+const paca: Contestant = { name: 'paca, random', method: 'paca', select: 'random', drawsLots: true, quantised: false };
 
 /** A run whose validation losses are these, one every ten steps of a second each. */
 const outcome = (losses: readonly number[], accuracy: number, more: Partial<Outcome> = {}): Outcome =>
@@ -136,7 +139,7 @@ describe('a row', () => {
   it('is of the learning rate with the least validation loss', () => expect(best([b, a])).toBe(a));
 
   it('of no tuning is the base', () => {
-    expect(untunedRow(a, 1.75)).toMatchObject({
+    expect(untunedRow('none', a, 0)).toMatchObject({
       method: 'none',
       trainable: 0,
       valLoss: { mean: 3 },
@@ -146,7 +149,7 @@ describe('a row', () => {
 
   it('is shown in the terminal and on the page', () => {
     const rows = [
-      untunedRow(a, 1.75),
+      untunedRow('none', a, 0),
       rowOf(paca, [a, b], 1.5, 1.75),
       { ...rowOf(paca, [a], null, null), task: 'other' },
     ];

@@ -20,7 +20,13 @@ const settings = {
     { name: 'mail', data, test, choices: [' spam', ' ham'], ownText },
     { name: 'plain', data, validation: 0.2 },
   ],
-  ...{ methods: ['none', 'paca', 'lora'], selects: ['random'], seeds: 2, rateFactors: [1, 2], match: 'trainable' },
+  ...{
+    methods: ['none', 'paca', 'lora', 'nf4', 'qpaca'],
+    selects: ['random'],
+    seeds: 2,
+    rateFactors: [1, 2],
+    match: 'trainable',
+  },
 };
 writeFileSync(config, JSON.stringify(settings));
 const run = join(folder, 'run');
@@ -49,10 +55,15 @@ describe('paca compare of language models', () => {
     expect(error).toBeNull();
     const { rows } = v.parse(schema, JSON.parse(output));
     expect(rows.map(({ task, name }) => `${task}: ${name}`)).toEqual(
-      ['mail', 'plain'].flatMap((task) => ['none', 'paca, random', 'lora'].map((name) => `${task}: ${name}`)),
+      ['mail', 'plain'].flatMap((task) =>
+        ['none', 'nf4', 'paca, random', 'lora', 'qpaca, random'].map((name) => `${task}: ${name}`),
+      ),
     );
-    const [none, paca, lora] = rows;
+    const [none, nf4, paca, lora, qpaca] = rows;
     expect(none).toMatchObject({ trainable: 0, valLoss: { spread: null }, forgetting: { mean: 0 } });
+    expect(nf4).toMatchObject({ trainable: 0, forgetting: { mean: expect.any(Number) } });
+    expect(nf4!.valLoss.mean).not.toBe(none!.valLoss.mean);
+    expect(qpaca).toMatchObject({ before: nf4!.before, trainable: paca!.trainable, rank: paca!.rank });
     for (const row of [paca!, lora!]) {
       expect(row.seeds).toEqual([0, 1]);
       expect(row.residualBytes!.measured).toBe(row.residualBytes!.accounted);
@@ -64,7 +75,7 @@ describe('paca compare of language models', () => {
     expect(Math.abs(paca!.trainable / lora!.trainable - 1)).toBeLessThan(0.2);
     expect(paca!.rank).toBeGreaterThan(lora!.rank!);
     expect(paca!.adapterBytes).toBe(adapterBytes('mail.paca-random.x1.seed0'));
-    expect(rows[3]).toMatchObject({ before: null, after: null, forgetting: null });
+    expect(rows[5]).toMatchObject({ before: null, after: null, forgetting: null });
     expect(JSON.parse(readFileSync(join(run, 'compare.json'), 'utf8'))).toEqual(JSON.parse(output));
     expect(readFileSync(join(run, 'report.html'), 'utf8')).toContain('<h2>plain</h2>');
   }, 180_000);
@@ -91,7 +102,7 @@ describe('paca compare of language models', () => {
   it.each([
     [['--run', run], 'a new folder, or --resume to go on'],
     [['--run', run, '--resume', '--seeds', '3'], 'a run of other settings'],
-    [['--run', join(folder, 'other'), '--methods', '[none]'], 'a method that trains'],
+    [['--run', join(folder, 'other'), '--methods', '[none]'], "over the base of 'none'"],
     [['--run', join(folder, 'other'), '--validation', '0'], 'validation'],
   ])('refuses %j', async (more, message) => {
     const { error } = await call(['compare', config, ...more]);

@@ -8,12 +8,14 @@ import { pipe } from 'fp-ts/lib/function.js';
 import type { Result } from '../../spec/errors.ts';
 import { parseText } from '../text/config.ts';
 import { learningRates, type TextInput } from '../text/settings.ts';
-import type { ComparedMethod, Comparison, Task } from './settings.ts';
+import { type ComparedMethod, type Comparison, isQuantised, slug, type Task, type Untuned } from './settings.ts';
 
 export interface Contestant {
   /** `paca, random`. */
   readonly name: string;
-  readonly method: Exclude<ComparedMethod, 'none'>;
+  readonly method: Exclude<ComparedMethod, Untuned>;
+  /** Over the base in NF4. */
+  readonly quantised: boolean;
   /** How columns are chosen; null for other methods. */
   readonly select: string | null;
   readonly drawsLots: boolean;
@@ -34,15 +36,23 @@ export interface Trial {
 
 export const contestantsOf = ({ methods, selects }: Comparison): readonly Contestant[] =>
   methods.flatMap((method): readonly Contestant[] => {
-    if (method === 'none') return [];
-    if (method !== 'paca') return [{ name: method, method, select: null, drawsLots: method !== 'full' }];
-    return selects.map((select) => ({ name: `paca, ${select}`, method, select, drawsLots: select === 'random' }));
+    if (method === 'none' || method === 'nf4') return [];
+    const quantised = isQuantised(method);
+    if (method === 'paca' || method === 'qpaca') {
+      const chosen = selects.map((select) => ({
+        select,
+        name: `${method}, ${select}`,
+        drawsLots: select === 'random',
+      }));
+      return chosen.map((one) => ({ ...one, method, quantised }));
+    }
+    return [{ name: method, method, select: null, drawsLots: method !== 'full', quantised }];
   });
 
-/** A text as part of a file's name. */
-export const slug = (text: string): string => text.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-|-$/g, '');
-
-const methodOf = ({ method }: Contestant): NonNullable<TextInput['method']> => (method === 'lora-fa' ? 'lora' : method);
+const methodOf = ({ method }: Contestant): NonNullable<TextInput['method']> => {
+  if (method === 'lora-fa' || method === 'qlora') return 'lora';
+  return method === 'qpaca' ? 'paca' : method;
+};
 
 /** The seed of the first trial. */
 const FIRST_SEED = 0;
@@ -57,7 +67,7 @@ const configOf = (
   pacaRank: number | null,
 ): TextInput => {
   const { rank, alpha, targetModules, excludeModules, calibrationBatches, ...common } = shared;
-  const adapted = { rank: c.method === 'paca' ? (pacaRank ?? rank) : rank, alpha, targetModules, excludeModules };
+  const adapted = { rank: c.select !== null ? (pacaRank ?? rank) : rank, alpha, targetModules, excludeModules };
   const given = {
     ...common,
     ...input,
@@ -76,13 +86,14 @@ const configOf = (
 /** A trial. Errors: a config that no run would take. */
 export const trialOf = (
   comparison: Comparison,
-  task: Task,
+  given: Task,
   contestant: Contestant,
   factor: number,
   seed: number,
   pacaRank: number | null,
 ): Result<Trial> => {
   const learningRate = factor * learningRates[methodOf(contestant)];
+  const task = contestant.quantised ? { ...given, input: { ...given.input, base: given.quantisedBase } } : given;
   const config = configOf(comparison, task, contestant, learningRate, seed, pacaRank);
   const id = [task.name, contestant.name, `x${factor}`, `seed${seed}`].map(slug).join('.');
   return pipe(

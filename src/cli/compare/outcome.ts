@@ -1,5 +1,5 @@
 /** A trial carried out: one fine-tuning run in a process of its own, and what it left. A trial that is done is not run again. */
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
@@ -14,7 +14,6 @@ import { pointsOf } from '../run/follow.ts';
 import { type Logged, readEvents } from '../run/run-folder.ts';
 import type { TextResult } from '../text/session.ts';
 import type { Trial } from './contestants.ts';
-import type { Task as ComparedTask } from './settings.ts';
 
 /** A step at which the run was validated. */
 export interface Validated {
@@ -74,11 +73,12 @@ const curveOf = (events: readonly Logged[]): readonly Validated[] => {
 /** The loss of a base, or of what a run made of it, on text of the base's own kind. */
 export const ownTextLoss = (
   world: World,
-  { input, ownText }: ComparedTask,
+  base: string,
+  ownText: string | null,
   adapter: string | null,
 ): Task<number | null> => {
   if (ownText === null) return TE.right(null);
-  const argv = ['eval', '--base', input.base, '--data', ownText, ...(adapter === null ? [] : ['--adapter', adapter])];
+  const argv = ['eval', '--base', base, '--data', ownText, ...(adapter === null ? [] : ['--adapter', adapter])];
   return pipe(
     childJson(world, argv),
     TE.map((report) => (report as { readonly loss: number }).loss),
@@ -119,8 +119,26 @@ export const carryOut = (world: World, folder: string, trial: Trial): Task<Outco
     TE.chainFirst(({ result }) => (result.loss === null ? TE.left(without(result, trial)) : TE.right(null))),
     TE.bind('events', () => () => readEvents(nodeStore(join(folder, trial.id)), Number.POSITIVE_INFINITY)),
     TE.bind('ownText', ({ result }) =>
-      kept(store, `${trial.id}.own-text.json`, ownTextLoss(world, trial.task, result.adapter)),
+      kept(
+        store,
+        `${trial.id}.own-text.json`,
+        ownTextLoss(world, trial.task.input.base, trial.task.ownText, result.adapter),
+      ),
     ),
     TE.map(({ result, events, ownText }) => ({ trial, result, curve: curveOf(events), ownText })),
   );
 };
+
+/** The base in NF4, made once: what an earlier session left half is made anew. */
+export const quantised = (world: World, base: string, out: string): Task<void> =>
+  pipe(
+    nodeStore(out).list,
+    TE.chain((names): Task<unknown> => {
+      if (names.includes('config.json')) return TE.right(null);
+      return pipe(
+        () => rm(out, { recursive: true, force: true }).then(() => E.right(null)),
+        TE.chain(() => childJson(world, ['quantise', '--base', base, '--out', out])),
+      );
+    }),
+    TE.map(() => undefined),
+  );

@@ -3,6 +3,7 @@ import type { SelectionCost } from '../../train/select.ts';
 import { median } from '../bench/statistics.ts';
 import type { Contestant } from './contestants.ts';
 import type { Outcome } from './outcome.ts';
+import type { Untuned } from './settings.ts';
 
 /** A mean over seeds, with the standard deviation of a sample; null from fewer than two. */
 export interface Mean {
@@ -102,13 +103,13 @@ export const rowOf = (
   };
 };
 
-/** The base as it is, from what any run on the task saw before its first step. */
-export const untunedRow = ({ trial, result }: Outcome, ownText: number | null): Row => ({
-  ...{ task: trial.task.name, name: 'none', method: 'none', select: null, rank: null, trainable: 0 },
+/** The base as it is, in 16 bits or NF4, from what any run on it saw before its first step. */
+export const untunedRow = (method: Untuned, { trial, result }: Outcome, forgetting: number | null): Row => ({
+  ...{ task: trial.task.name, name: method, method, select: null, rank: null, trainable: 0 },
   before: result.metric?.before.judged.accuracy ?? null,
   after: meanOfAll([result.metric?.before.judged.accuracy ?? null]),
   valLoss: meanOf([result.lossBefore as number]),
-  forgetting: ownText === null ? null : meanOf([0]),
+  forgetting: forgetting === null ? null : meanOf([forgetting]),
   ...{ residualBytes: null, peakBytes: null, msPerStep: null, tokensPerSecond: null, adapterBytes: null },
   ...{ seeds: [], stepsToTarget: null, secondsToTarget: null, selection: null, settings: {} },
 });

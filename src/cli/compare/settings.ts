@@ -8,10 +8,27 @@ import { count, parseWith, path, positive } from '../schema.ts';
 import { parseTextKeys, textKeys } from '../text/config.ts';
 import type { TextInput } from '../text/settings.ts';
 
-/** The methods as they are named here: `none` is the base as it is, `lora-fa` is LoRA whose A stays as drawn. */
-export const comparedMethods = ['none', 'full', 'lora', 'lora-fa', 'dora', 'moslora', 'paca'] as const;
+/**
+ * The methods as they are named here: `none` is the base as it is, `lora-fa` is LoRA whose A stays as drawn. `nf4`, `qlora` and
+ * `qpaca` are no tuning, LoRA and PaCA over the base with its linear maps in NF4.
+ */
+export const comparedMethods = [
+  'none',
+  'full',
+  'lora',
+  'lora-fa',
+  'dora',
+  'moslora',
+  'paca',
+  'nf4',
+  'qlora',
+  'qpaca',
+] as const;
 
 export type ComparedMethod = (typeof comparedMethods)[number];
+
+/** The base as it is. */
+export type Untuned = 'none' | 'nf4';
 
 /** The keys of a run that differ from task to task. */
 const ofTask = {
@@ -64,6 +81,8 @@ export interface Task {
   readonly name: string;
   readonly input: Pick<TextInput, 'base' | 'data' | 'validation' | 'test' | 'choices'>;
   readonly ownText: string | null;
+  /** Where the base in NF4 is, or will be; from the comparison's folder. */
+  readonly quantisedBase: string;
 }
 
 /** The keys of a run that all share. */
@@ -81,6 +100,24 @@ export interface Comparison {
 
 type Given = v.InferOutput<typeof own>;
 
+/** A text as part of a file's name. */
+export const slug = (text: string): string => text.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-|-$/g, '');
+
+/** Whether a method is over the base in NF4. */
+export const isQuantised = (method: ComparedMethod): boolean => ['nf4', 'qlora', 'qpaca'].includes(method);
+
+/** What a base does untuned is seen by the runs over it: there must be one. */
+const checkMethods = (methods: readonly ComparedMethod[], where: string): Result<null> => {
+  const alone = (['none', 'nf4'] as const).find(
+    (untuned) =>
+      methods.includes(untuned) &&
+      methods.every((method) => method === 'none' || isQuantised(method) !== isQuantised(untuned) || method === 'nf4'),
+  );
+  return alone === undefined
+    ? E.right(null)
+    : fail('ConfigError', `a method that trains over the base of '${alone}'`, methods.join(', '), `${where}: methods`);
+};
+
 const defined = (record: object): object =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined));
 
@@ -90,7 +127,10 @@ const tasksOf = ({ tasks, ownText }: Given, flat: Partial<TextInput>, where: str
     const { ownText: text = ownText, ...input } = { ...defined({ base, validation }), ...given };
     return input.base === undefined
       ? fail('ConfigError', 'a base, of the task or of all', 'none', `${where}: ${name}`)
-      : E.right({ name, input: defined(input) as Task['input'], ownText: text ?? null });
+      : E.right({
+          ...{ name, input: defined(input) as Task['input'], ownText: text ?? null },
+          quantisedBase: `${slug(input.base)}.nf4`,
+        });
   };
   if (tasks === undefined) {
     return data === undefined
@@ -127,10 +167,11 @@ export const parseTextCompare = (input: unknown, where: string): Result<Comparis
         ? fail('ConfigError', 'a validation part, by which learning rates are chosen', '0', `${where}: validation`)
         : E.right(null),
     ),
+    E.chainFirst(({ given }) => checkMethods(given.methods ?? [], where)),
     E.bind('tasks', ({ given }) => tasksOf(given, flat, where)),
     E.map(({ given, tasks }) => ({
       tasks,
-      methods: given.methods ?? comparedMethods.filter((method) => method !== 'lora-fa'),
+      methods: given.methods ?? comparedMethods.filter((method) => method !== 'lora-fa' && !isQuantised(method)),
       selects: given.selects ?? ['random', 'weight-norm', 'gradient'],
       seeds: given.seeds ?? 3,
       rateFactors: given.rateFactors ?? [0.5, 1, 2],

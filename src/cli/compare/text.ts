@@ -1,4 +1,5 @@
 /** `paca compare` of language models: every contestant's trials on every task, each in a process of its own, in one folder. */
+import { join } from 'node:path';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { sha256Hex } from '../../io/digest.ts';
@@ -9,10 +10,10 @@ import { type ExitCode, printJson, type World } from '../command.ts';
 import { claimFolder, REPORT } from '../run/run-folder.ts';
 import { adaptedSites } from '../run/selection.ts';
 import { openBase } from '../text/base.ts';
-import { type Contestant, contestantsOf, firstTrials, laterSeeds, slug, trialOf } from './contestants.ts';
-import { carryOut, kept, type Outcome, ownTextLoss } from './outcome.ts';
+import { type Contestant, contestantsOf, firstTrials, laterSeeds, trialOf } from './contestants.ts';
+import { carryOut, kept, type Outcome, ownTextLoss, quantised } from './outcome.ts';
 import { best, type Row, rowOf, targetOf, untunedRow } from './rows.ts';
-import type { Task as ComparedTask, Comparison } from './settings.ts';
+import { type Task as ComparedTask, type Comparison, isQuantised, slug } from './settings.ts';
 import { type Curve, comparisonPage, comparisonText } from './show.ts';
 
 type Task<A> = TE.TaskEither<PacaError, A>;
@@ -73,14 +74,24 @@ interface OfTask {
   readonly curves: readonly Curve[];
 }
 
+/** The loss of a base as it is on text of its own kind. */
+const untunedLoss = ({ world, folder }: Place, task: ComparedTask, base: string, kind: string): Task<number | null> =>
+  kept(nodeStore(folder), `${slug(task.name)}.${kind}.json`, ownTextLoss(world, base, task.ownText, null));
+
 const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
-  const { world, comparison, folder } = place;
+  const { world, comparison } = place;
   const contestants = contestantsOf(comparison);
   return pipe(
     TE.Do,
     TE.bind('pacaRank', () => matchedRank(place, task)),
-    TE.bind('ownText', () =>
-      kept(nodeStore(folder), `${slug(task.name)}.own-text.json`, ownTextLoss(world, task, null)),
+    TE.bind('ownText', () => untunedLoss(place, task, task.input.base, 'own-text')),
+    TE.bind('quantisedText', () =>
+      comparison.methods.some(isQuantised)
+        ? pipe(
+            quantised(world, task.input.base, task.quantisedBase),
+            TE.chain(() => untunedLoss(place, task, task.quantisedBase, 'nf4-own-text')),
+          )
+        : TE.right(null),
     ),
     TE.bind('all', ({ pacaRank }) =>
       pipe(
@@ -93,11 +104,15 @@ const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
         ),
       ),
     ),
-    TE.map(({ all, ownText }) => {
+    TE.map(({ all, ownText, quantisedText }) => {
       const target = targetOf(all.find(({ contestant: { method } }) => method === 'lora')?.outcomes ?? []);
       const rows = all.map(({ contestant, outcomes }) => rowOf(contestant, outcomes, target, ownText));
-      const first = all[0]?.outcomes[0];
-      const untuned = comparison.methods.includes('none') && first !== undefined ? [untunedRow(first, ownText)] : [];
+      const untuned = (['none', 'nf4'] as const).flatMap((method): readonly Row[] => {
+        if (!comparison.methods.includes(method)) return [];
+        const [seen] = all.filter(({ contestant }) => contestant.quantised === (method === 'nf4')) as [(typeof all)[0]];
+        const text = method === 'nf4' ? quantisedText : ownText;
+        return [untunedRow(method, seen.outcomes[0], text === null || ownText === null ? null : text - ownText)];
+      });
       return {
         rows: [...untuned, ...rows],
         curves: all.map(({ contestant: { name }, outcomes: [{ curve }] }) => ({
@@ -151,7 +166,7 @@ export const compareText = (world: World, args: Arguments, comparison: Compariso
     TE.chain(() =>
       pipe(
         comparison.tasks,
-        TE.traverseSeqArray((task) => compareOn(place, task)),
+        TE.traverseSeqArray((task) => compareOn(place, { ...task, quantisedBase: join(folder, task.quantisedBase) })),
       ),
     ),
     TE.chain((all) => finish(place, all, args.values.json === true)),
