@@ -1,9 +1,9 @@
 /**
- * A checkpoint of 135 million numbers in bf16, of the shape of a small LLaMA, with random weights: fine-tuned by PaCA on
- * sequences of 512 tokens, in a process of its own. Prints peak memory, and tokens a second beside what the matrix products
- * alone would allow.
+ * A checkpoint of random weights in bf16, of the shape of a LLaMA, fine-tuned by PaCA in a process of its own: of 135 million
+ * numbers on sequences of 512 tokens, or of 1.1 billion, quantised to NF4 first, on 256. Prints peak memory, and tokens a
+ * second beside what the matrix products alone would allow.
  *
- *   npm run bench:large -- [--steps 3] [--threads 2] [--tokenizer demo/base] [--json]
+ *   npm run bench:large -- [--model 135m|1.1b] [--steps 3] [--threads 2] [--tokenizer demo/base] [--json]
  */
 import { copyFileSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,33 +20,63 @@ import { numberToBf16 } from '../src/spec/float16.ts';
 import { type Shape, sizeOf } from '../src/spec/tensor.ts';
 import { runProgram } from './process.ts';
 
-const CONFIG: LlamaConfig = {
-  vocabulary: 49152,
-  width: 576,
-  layers: 30,
-  heads: 9,
-  groups: 3,
+const common = {
   headWidth: 64,
-  feedForward: 1536,
   epsilon: 1e-5,
   theta: 10000,
   scaling: { kind: 'none' },
   positions: 2048,
-  tied: true,
   inputBias: false,
   outputBias: false,
   headNorm: false,
-  windows: Array.from({ length: 30 }, () => null),
+} as const;
+
+const unlimited = (layers: number): Pick<LlamaConfig, 'layers' | 'windows'> => ({
+  layers,
+  windows: Array.from({ length: layers }, () => null),
+});
+
+interface Large {
+  readonly config: LlamaConfig;
+  readonly sequence: number;
+  /** Whether the linear maps are quantised to NF4 before. */
+  readonly quantised: boolean;
+}
+
+const models: Readonly<Record<string, Large>> = {
+  '135m': {
+    config: {
+      ...{ ...common, ...unlimited(30), vocabulary: 49152, tied: true },
+      ...{ width: 576, heads: 9, groups: 3, feedForward: 1536 },
+    },
+    sequence: 512,
+    quantised: false,
+  },
+  '1.1b': {
+    config: {
+      ...{ ...common, ...unlimited(22), vocabulary: 32000, tied: false },
+      ...{ width: 2048, heads: 32, groups: 4, feedForward: 5632 },
+    },
+    sequence: 256,
+    quantised: true,
+  },
 };
 
-const SEQUENCE = 512;
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: '135m' },
+    steps: { type: 'string', default: '3' },
+    threads: { type: 'string', default: '2' },
+    tokenizer: { type: 'string', default: 'demo/base' },
+    json: { type: 'boolean', default: false },
+  },
+});
 
-const configFile = {
-  model_type: 'llama',
-  ...commonConfigKeys(CONFIG),
-};
-
-const tensors = leafSteps(llama({ ...CONFIG, positions: 1 }).steps).flatMap(tensorsOf);
+const model = models[values.model];
+if (model === undefined) throw new Error(`--model is one of ${Object.keys(models).join(', ')}`);
+const { config, sequence, quantised } = model;
+const configFile = { model_type: 'llama', torch_dtype: 'bfloat16', ...commonConfigKeys(config) };
+const tensors = leafSteps(llama({ ...config, positions: 1 }).steps).flatMap(tensorsOf);
 
 /** Ones for a norm, else numbers of a fixed sequence, small enough for sums over the width. */
 const bf16Of = (shape: Shape): Uint16Array => {
@@ -77,15 +107,6 @@ const writeWeights = (path: string): void => {
   for (const [, shape] of tensors) writeSync(file, new Uint8Array(bf16Of(shape).buffer));
 };
 
-const { values } = parseArgs({
-  options: {
-    steps: { type: 'string', default: '3' },
-    threads: { type: 'string', default: '2' },
-    tokenizer: { type: 'string', default: 'demo/base' },
-    json: { type: 'boolean', default: false },
-  },
-});
-
 const folder = mkdtempSync(join(tmpdir(), 'paca-large-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 writeWeights(join(folder, 'model.safetensors'));
@@ -98,8 +119,12 @@ writeFileSync(join(folder, 'data.jsonl'), `${Array.from({ length: 8 }, () => lin
 
 const { threads, steps } = values;
 const gemm = runProgram<GemmReport>(['bench', 'gemm', '--threads', threads, '--sizes', '[512x512x512]']);
-const run = ['--base', folder, '--data', join(folder, 'data.jsonl'), '--run', join(folder, 'run')];
-const data = ['--validation', '0', '--max-length', String(SEQUENCE), '--batch-size', '1'];
+const base = quantised ? join(folder, 'nf4') : folder;
+const quantisation = quantised
+  ? runProgram<{ readonly bits: number }>(['quantise', '--base', folder, '--out', base])
+  : null;
+const run = ['--base', base, '--data', join(folder, 'data.jsonl'), '--run', join(folder, 'run')];
+const data = ['--validation', '0', '--max-length', String(sequence), '--batch-size', '1'];
 const result = runProgram<TextResult>(['finetune', ...run, ...data, '--steps', steps, '--threads', threads]);
 
 const numbers = tensors.reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
@@ -109,7 +134,8 @@ const bound = ((gemm.peakGflops ?? 0) * 1e9 * gemm.threads) / operationsPerToken
 const { peakBytes, tokensPerSecond } = result;
 const report = {
   numbers,
-  sequence: SEQUENCE,
+  sequence,
+  bits: quantisation?.bits ?? 16,
   threads: gemm.threads,
   peakBytes,
   tokensPerSecond,
@@ -118,6 +144,6 @@ const report = {
 process.stdout.write(
   values.json
     ? `${JSON.stringify(report)}\n`
-    : `${(numbers / 1e6).toFixed(1)} million weights in bf16, PaCA of 16 columns, ${SEQUENCE} tokens, ${gemm.threads} threads:\n` +
+    : `${(numbers / 1e6).toFixed(1)} million weights, the linear maps in ${report.bits.toFixed(3)} bits, PaCA of 16 columns, ${sequence} tokens, ${gemm.threads} threads:\n` +
         `peak memory ${(peakBytes / 2 ** 20).toFixed(0)} MiB, ${tokensPerSecond} tokens/s; products at the peak alone would allow ${report.bound}\n`,
 );

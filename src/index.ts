@@ -82,6 +82,7 @@ export {
   type LoraAdapterFile,
   type LoraModule,
   type LowRankAdapterFile,
+  type LowRankFile,
   loraScale,
   type MosloraAdapterFile,
   type MosloraModule,
@@ -126,6 +127,7 @@ export type { HostAffine } from './methods/base.ts';
 export { type DecayTowards, decayTarget } from './methods/decay.ts';
 export {
   type DoraAdapter,
+  type DoraKept,
   type DoraLayer,
   type DoraResidual,
   doraLinear,

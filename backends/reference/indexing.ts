@@ -1,5 +1,5 @@
 /** Choosing, adding to and rearranging parts of a tensor. Only `scatterAdd` rounds: once for each addition. */
-import { aroundAxis, replaceAxis, resolveShape } from '../../src/core/shape-rules.ts';
+import { aroundAxis, checkSeparable, replaceAxis, resolveShape } from '../../src/core/shape-rules.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { type Shape, sameShape, showSpec, sizeOf } from '../../src/spec/tensor.ts';
 import type { Arithmetic } from './arithmetic.ts';
@@ -22,6 +22,7 @@ export const indexing = ({ float, round }: Arithmetic, memory: Memory): Indexing
   reshape: (x, shape) => memory.view(x, resolveShape(x, shape)),
 
   transpose: (x, order) => {
+    checkSeparable(x, 'transpose');
     const strides = order.map((axis) => sizeOf(x.shape.slice(axis + 1)));
     const result = memory.create(
       x.dtype,
@@ -42,6 +43,7 @@ export const indexing = ({ float, round }: Arithmetic, memory: Memory): Indexing
   },
 
   gather: (x, indices, axis) => {
+    checkSeparable(x, 'gather');
     const { outer, length, inner } = aroundAxis(x.shape, axis);
     const chosen = intsOf(indices);
     const result = memory.create(x.dtype, replaceAxis(x.shape, axis, chosen.length));

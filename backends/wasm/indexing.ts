@@ -1,6 +1,6 @@
 /** Choosing, adding to and rearranging parts of a tensor: shapes and checks here, the copying in `assembly/indexing.ts`. */
 import type { Ops } from '../../src/core/ops.ts';
-import { aroundAxis, replaceAxis, resolveShape } from '../../src/core/shape-rules.ts';
+import { aroundAxis, checkSeparable, replaceAxis, resolveShape } from '../../src/core/shape-rules.ts';
 import { bytesPerElement } from '../../src/spec/dtype.ts';
 import { defect } from '../../src/spec/errors.ts';
 import { type Shape, sameShape, showSpec, sizeOf } from '../../src/spec/tensor.ts';
@@ -36,6 +36,7 @@ export const indexing = (exports: Exports, memory: Memory): Indexing => {
     reshape: (x, shape) => memory.view(x, resolveShape(x, shape)),
 
     transpose: (x, order) => {
+      checkSeparable(x, 'transpose');
       const from = memory.pointerOf(x);
       const size = bytesPerElement(x.dtype);
       const result = memory.create(
@@ -55,6 +56,7 @@ export const indexing = (exports: Exports, memory: Memory): Indexing => {
     },
 
     gather: (x, indices, axis) => {
+      checkSeparable(x, 'gather');
       const { outer, length, inner } = aroundAxis(x.shape, axis);
       const [from, chosen, count] = [memory.pointerOf(x), intsOf(indices), sizeOf(indices.shape)];
       checkIndices(chosen, count, outer, length);

@@ -84,7 +84,7 @@ export interface Ops<T extends Spec> {
   readonly tanh: (x: T) => T;
   readonly erf: (x: T) => T;
 
-  /** Another element type, rounded to nearest even. */
+  /** Another element type, rounded to nearest even; from NF4 to the float type, and nothing to NF4. */
   readonly cast: (x: T, dtype: DType) => T;
   /** A 0/1 mask as bits, 32 to an `i32` word, element i at bit i mod 32 of word ⌊i/32⌋. */
   readonly packMask: (mask: T) => T;
@@ -111,7 +111,7 @@ export interface Ops<T extends Spec> {
    */
   readonly matmul: (a: T, b: T, layout: Layout) => T;
 
-  /** Picks slices along `axis`: `indices` is `i32 [r]`; the result has r in place of that axis. Any element type. */
+  /** Picks slices along `axis`: `indices` is `i32 [r]`; the result has r in place of that axis. Any element type but NF4. */
   readonly gather: (x: T, indices: T, axis: number) => T;
   /** x with slice j of `source` added to slice `indices[j]` along `axis`, in ascending j. */
   readonly scatterAdd: (x: T, indices: T, axis: number, source: T) => T;

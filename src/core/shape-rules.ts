@@ -3,6 +3,7 @@
  * defect, because shapes were checked when the model was built.
  */
 import { defect } from '../spec/errors.ts';
+import { isNf4 } from '../spec/nf4.ts';
 import { type HostTensorOf, type Shape, type Spec, sameShape, showSpec, sizeOf } from '../spec/tensor.ts';
 import type { Layout } from './ops.ts';
 
@@ -43,6 +44,11 @@ export const productBatch = (a: Spec, b: Spec): Shape => {
     defect(`matmul: batch axes of ${showSpec(a)} and ${showSpec(b)} differ`);
   }
   return ofA.length > 0 ? ofA : ofB;
+};
+
+/** Elements of NF4 share bytes and an absmax: none can be moved alone. */
+export const checkSeparable = (x: Spec, what: string): void => {
+  if (isNf4(x.dtype)) defect(`${what} of ${showSpec(x)}: cast it first`);
 };
 
 /** A tensor seen as `[outer, axis, inner]`. */

@@ -51,7 +51,7 @@ export interface MosloraModule extends LoraModule {
 }
 
 /** `rank` and `alpha` are those of modules without their own. */
-interface LowRankFile<Method extends string, Module> extends AdapterSettings {
+export interface LowRankFile<Method extends string, Module> extends AdapterSettings {
   readonly method: Method;
   /** Whether s is α/√r (rsLoRA) and not α/r. */
   readonly rankStabilized: boolean;

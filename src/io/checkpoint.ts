@@ -190,7 +190,7 @@ const joined = (opened: Result<Checkpoint>): Promise<Result<Checkpoint>> =>
  * The checkpoint in a folder, which `where` names in errors. As transformers does, `model.safetensors` is taken where
  * both it and an index are there.
  * FileErrors: neither is there; a header as `readHeader` refuses it; an index that is no JSON or names a file outside
- * the folder; an index that does not agree with the shards; 4-bit weights that {@link joinNf4} refuses.
+ * the folder; an index that does not agree with the shards; 4-bit weights that are no NF4, or lack parts.
  */
 export const openCheckpoint = async (source: Source, where: string): Promise<Result<Checkpoint>> => {
   const listed = await source.list();

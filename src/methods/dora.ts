@@ -41,7 +41,7 @@ export interface DoraAdapter<T> extends LoraAdapter<T> {
 }
 
 /** What the backward pass reads of one adapter. */
-interface DoraKept<T> {
+export interface DoraKept<T> {
   /** x Aᵀ, if it trains. */
   readonly hidden: readonly T[];
   /** u `[…, out]`, if it trains. */

@@ -30,7 +30,7 @@ const indexTensor = <T extends Spec>(k: Kernels<T>, indices: Int32Array): T =>
 
 const union = (sets: readonly Int32Array[]): Int32Array => Int32Array.from(new Set(sets.flatMap((s) => [...s]))).sort();
 
-/** Adds the active adapters to the weight. `indices`: the host copies of each adapter's indices. */
+/** Adds the active adapters to the weight, which is not in NF4 (cast it first). `indices`: the host copies of each adapter's. */
 export const mergePaca = <T extends Spec>(
   k: Kernels<T>,
   operation: Operation,

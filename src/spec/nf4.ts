@@ -110,8 +110,11 @@ const nf4Absmax = (dtype: Nf4Type, count: number, data: Uint8Array): Float32Arra
 /** The values of a tensor of `count` weights, f32. */
 export const decodeNf4 = (dtype: Nf4Type, count: number, data: Uint8Array): Float32Array => {
   const absmax = nf4Absmax(dtype, count, data);
-  return Float32Array.from({ length: count }, (_, i) => {
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
     const pair = data[i >> 1]!;
-    return nf4Levels[i % 2 === 0 ? pair >> 4 : pair & 15]! * absmax[Math.floor(i / NF4_BLOCK)]!;
-  });
+    const code = (i & 1) === 0 ? pair >> 4 : pair & 15;
+    values[i] = nf4Levels[code]! * absmax[Math.floor(i / NF4_BLOCK)]!;
+  }
+  return values;
 };

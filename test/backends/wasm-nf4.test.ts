@@ -141,6 +141,17 @@ describe('over an NF4 weight', () => {
     await agree(w, [], (k, base) => [k.cast(base, 'f32')]);
   });
 
+  it('its elements cannot be moved alone', () => {
+    const w = weight(1, [3, 5], 'nf4');
+    for (const k of [reference, ...backends.map((b) => b.kernels)] as unknown as readonly Kernels<Spec>[]) {
+      k.scope(() => {
+        const index = k.fromHost({ dtype: 'i32', shape: [1], data: Int32Array.of(0) });
+        expect(() => k.gather(k.fromHost(w), index, 1)).toThrow('gather of nf4[3, 5]: cast it first');
+        expect(() => k.transpose(k.fromHost(w), [1, 0])).toThrow('transpose of nf4[3, 5]: cast it first');
+      });
+    }
+  });
+
   it('no dequantised copy is made: a product takes the room of its result alone', () => {
     const shape = [512, 512];
     const w = weight(1, shape, 'nf4');

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/io/checkpoint.ts';
 import { parseLlamaConfig } from '../../src/io/llama-config.ts';
 import { loadModel } from '../../src/io/load-model.ts';
+import { storedAs } from '../../src/io/merge-adapter.ts';
 import { rewrittenParts } from '../../src/io/rewrite-checkpoint.ts';
 import { decodeSafetensors, encodeSafetensors, type Safetensors } from '../../src/io/safetensors.ts';
 import { memorySource } from '../../src/io/source.ts';
@@ -66,6 +67,27 @@ describe.each(['checkpoint', 'single'])('the fixture %s', (name) => {
     const again = orThrow(await openCheckpoint(memorySource(new Map([['model.safetensors', file]])), 'again'));
     for (const key of checkpoint.names) expect(await again.read(key)).toEqual(await checkpoint.read(key));
   });
+});
+
+it('a checkpoint is quantised as a stream: a weight is read when its part is due, and none before', async () => {
+  const path = new URL('../fixtures/llama/llama2', import.meta.url).pathname;
+  const checkpoint = orThrow(await openCheckpoint(nodeSource(path), 'llama2'));
+  const reads: string[] = [];
+  const watched = {
+    ...checkpoint,
+    read: (name: string) => {
+      reads.push(name);
+      return checkpoint.read(name);
+    },
+  };
+  const typeOf = storedAs('nf4', ['model.layers.0.mlp.down_proj', 'model.layers.1.mlp.up_proj']);
+  let parts = 0;
+  for await (const part of rewrittenParts({ checkpoint: watched, typeOf, changed: () => null, computed: 'float32' })) {
+    expect(reads).toHaveLength(parts);
+    expect(orThrow(part).quantised?.name ?? null).toBe(parts === 1 || parts === 2 ? reads.at(-1) : null);
+    parts += 1;
+  }
+  expect(reads.toSorted()).toEqual(checkpoint.names.toSorted());
 });
 
 describe('refused', () => {
