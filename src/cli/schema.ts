@@ -41,3 +41,14 @@ export const bytes: v.GenericSchema<unknown, number> = v.pipe(
     return Math.floor(Number(number) * (units[unit] as number));
   }),
 );
+
+/** A config's keys among `own`, and the others. */
+export const splitKeys = (
+  input: unknown,
+  own: readonly string[],
+): readonly [own: Record<string, unknown>, others: Record<string, unknown>] => {
+  const entries = Object.entries(Object(input));
+  const part = (mine: boolean): Record<string, unknown> =>
+    Object.fromEntries(entries.filter(([key]) => own.includes(key) === mine));
+  return [part(true), part(false)];
+};

@@ -1,10 +1,11 @@
 /** `paca compare` of language models, on a tiny base: its rows, its folder, that it goes on where it was stopped. */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { tinyBase } from '../support/tiny-base.ts';
-import { call, temporaryFolder } from './program.ts';
+import { call, startInGroup, temporaryFolder } from './program.ts';
 import { writeData } from './text-folder.ts';
 
 const folder = temporaryFolder();
@@ -74,7 +75,7 @@ describe('paca compare of language models', () => {
     }
     expect(Math.abs(paca!.trainable / lora!.trainable - 1)).toBeLessThan(0.2);
     expect(paca!.rank).toBeGreaterThan(lora!.rank!);
-    expect(paca!.adapterBytes).toBe(adapterBytes('mail.paca-random.x1.seed0'));
+    expect(paca!.adapterBytes).toBe(adapterBytes('task1-mail.paca-random.x1.seed0'));
     expect(rows[5]).toMatchObject({ before: null, after: null, forgetting: null });
     expect(JSON.parse(readFileSync(join(run, 'compare.json'), 'utf8'))).toEqual(JSON.parse(output));
     expect(readFileSync(join(run, 'report.html'), 'utf8')).toContain('<h2>plain</h2>');
@@ -87,7 +88,7 @@ describe('paca compare of language models', () => {
 
   it('goes on where it was stopped: what is done is not run again, and the figures are the same', async () => {
     const before = JSON.parse(readFileSync(join(run, 'compare.json'), 'utf8'));
-    const [first, last] = ['mail.lora.x1.seed0', 'plain.lora.x2.seed0'];
+    const [first, last] = ['task1-mail.lora.x1.seed0', 'task2-plain.lora.x2.seed0'];
     const time = statSync(join(run, `${first}.result.json`)).mtimeMs;
     for (const name of [`${last}.result.json`, 'compare.json']) rmSync(join(run, name));
     const { output, error } = await call(['compare', config, '--run', run, '--resume', '--json']);
@@ -97,6 +98,107 @@ describe('paca compare of language models', () => {
     const results = (rows: { rows: { valLoss: unknown; after: unknown }[] }): unknown =>
       rows.rows.map(({ valLoss, after }) => [valLoss, after]);
     expect(results(JSON.parse(output))).toEqual(results(before));
+  }, 60_000);
+
+  const small = [
+    '--base',
+    base,
+    '--max-length',
+    '32',
+    '--batch-size',
+    '4',
+    '--rank',
+    '2',
+    '--steps',
+    '3',
+    '--threads',
+    '1',
+  ];
+  const quick = [...small, '--seeds', '1', '--selects', '[random]', '--methods', '[paca]'];
+  const rowsOf = async (argv: readonly string[]): Promise<readonly { task: string; valLoss: { mean: number } }[]> => {
+    const { output, error } = await call(['compare', ...argv, '--json']);
+    expect(error).toBeNull();
+    return v.parse(schema, JSON.parse(output)).rows;
+  };
+
+  it('keeps tasks apart whose names differ in marks alone', async () => {
+    const other = writeData(join(folder, 'other.jsonl'), 60);
+    const both = JSON.stringify([
+      { name: 'é', data, validation: 0.2 },
+      { name: 'ü', data: other, validation: 0.3 },
+    ]);
+    const rows = await rowsOf([...quick, '--tasks', both, '--rate-factors', '[1]', '--run', join(folder, 'marks')]);
+    expect(rows.map(({ task }) => task)).toEqual(['é', 'ü']);
+    expect(rows[0]!.valLoss.mean).not.toBe(rows[1]!.valLoss.mean);
+  }, 60_000);
+
+  it('goes by the learning rates with which the loss stays finite', async () => {
+    const argv = [...quick, '--data', data, '--validation', '0.2', '--run', join(folder, 'far')];
+    const rows = await rowsOf([...argv, '--rate-factors', '[1.0e+30, 1]', '--clip', 'null']);
+    expect(Number.isFinite(rows[0]!.valLoss.mean)).toBe(true);
+  }, 60_000);
+
+  it('is not gone on with over data that changed', async () => {
+    const changing = writeData(join(folder, 'changing.jsonl'), 40);
+    const argv = [
+      ...quick,
+      '--data',
+      changing,
+      '--validation',
+      '0.2',
+      '--rate-factors',
+      '[1]',
+      '--run',
+      join(folder, 'old'),
+    ];
+    await rowsOf(argv);
+    writeData(changing, 44);
+    const { error } = await call(['compare', ...argv, '--resume']);
+    expect(error?.came).toBe('a run of other settings or input');
+  }, 60_000);
+
+  it('leaves out what has no effect on a method, and refuses what has none on any', async () => {
+    const argv = [...small, '--data', data, '--validation', '0.2', '--rate-factors', '[1]', '--seeds', '1'];
+    const shared = ['--lora-dropout', '0.1', '--run', join(folder, 'dropout')];
+    const rows = await rowsOf([...argv, ...shared, '--methods', '[full, lora]']);
+    expect(rows.length).toBe(2);
+    const { error } = await call(['compare', ...argv, ...shared, '--methods', '[full]']);
+    expect(error?.came).toBe("'rank'");
+  }, 60_000);
+
+  it('starts nothing more once it is stopped', async () => {
+    const stopped = AbortSignal.abort();
+    const argv = [
+      ...quick,
+      '--data',
+      data,
+      '--validation',
+      '0.2',
+      '--rate-factors',
+      '[1]',
+      '--run',
+      join(folder, 'stopped'),
+    ];
+    const { error } = await call(['compare', ...argv], stopped);
+    expect(error?.tag).toBe('Interrupted');
+    expect(existsSync(join(folder, 'stopped', 'task1-task.paca-random.x1.seed0', 'events.jsonl'))).toBe(false);
+  }, 60_000);
+
+  it('when stopped by Ctrl-C saves where the run is, and goes on there', async () => {
+    const long = quick.map((flag, i) => (quick[i - 1] === '--steps' ? '4000' : flag));
+    const place = join(folder, 'ctrl-c');
+    const given = ['compare', ...long, '--data', data, '--validation', '0.2', '--rate-factors', '[1]', '--run', place];
+    const { child, ended } = startInGroup([...given, '--checkpoint-every', '4000', '--eval-every', '4000']);
+    const trial = join(place, 'task1-task.paca-random.x1.seed0');
+    const events = join(trial, 'events.jsonl');
+    while (!existsSync(events) || readFileSync(events, 'utf8').split('\n').length < 20) {
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    process.kill(-child.pid!, 'SIGINT');
+    const { code, stderr } = await ended;
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(`--run ${place} --resume goes on`);
+    expect(existsSync(join(trial, 'checkpoint'))).toBe(true);
   }, 60_000);
 
   it.each([

@@ -74,8 +74,11 @@ export const startCramped = (argv: readonly string[], kibibytes: number): Proces
   return started('bash', ['-c', `trap '' XFSZ; ulimit -f ${kibibytes}; exec "$@"`, 'bash', program, ...args]);
 };
 
-const started = (program: string, args: readonly string[]): Process => {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+/** The same in a process group of its own, as a terminal starts it. */
+export const startInGroup = (argv: readonly string[]): Process => started(...command(argv), true);
+
+const started = (program: string, args: readonly string[], detached = false): Process => {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (text) => {
     stdout += text;

@@ -43,6 +43,11 @@ const report = async (...more: readonly string[]): Promise<Report> => {
   return v.parse(schema, JSON.parse(output));
 };
 
+it('paca select refuses sequences longer than the base allows', async () => {
+  const { error } = await call(['select', '--base', base, '--data', data, '--rank', '2', '--max-length', '65']);
+  expect(error?.expected).toBe('a maxLength of at most 64 tokens');
+});
+
 describe('paca select', () => {
   it('runs every strategy once, those by lot with several seeds, and says what each costs', async () => {
     const { strategies } = await report('--seeds', '3', '--calibration-batches', '2');

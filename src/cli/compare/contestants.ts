@@ -6,8 +6,8 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Result } from '../../spec/errors.ts';
-import { parseText } from '../text/config.ts';
-import { learningRates, type TextInput } from '../text/settings.ts';
+import { effective, parseText } from '../text/config.ts';
+import { learningRates, RANK, type TextInput } from '../text/settings.ts';
 import { type ComparedMethod, type Comparison, isQuantised, slug, type Task, type Untuned } from './settings.ts';
 
 export interface Contestant {
@@ -57,7 +57,7 @@ const methodOf = ({ method }: Contestant): NonNullable<TextInput['method']> => {
 /** The seed of the first trial. */
 const FIRST_SEED = 0;
 
-/** `pacaRank`: where it is not the rank of all. Keys without effect on the method are left out, as a run refuses them. */
+/** The keys that have an effect on the method. `pacaRank`: where it is not the rank of all; s stays what it is. */
 const configOf = (
   { shared }: Comparison,
   { input }: Task,
@@ -66,21 +66,20 @@ const configOf = (
   seed: number,
   pacaRank: number | null,
 ): TextInput => {
-  const { rank, alpha, targetModules, excludeModules, calibrationBatches, ...common } = shared;
-  const adapted = { rank: c.select !== null ? (pacaRank ?? rank) : rank, alpha, targetModules, excludeModules };
-  const given = {
-    ...common,
+  const { rank = RANK, alpha } = shared;
+  const own =
+    c.select === null || pacaRank === null ? null : { rank: pacaRank, alpha: ((alpha ?? rank) * pacaRank) / rank };
+  return effective({
+    ...shared,
     ...input,
+    ...own,
     method: methodOf(c),
     learningRate,
-    ...(c.method !== 'full' && adapted),
-    ...(c.method === 'lora-fa' && { freezeA: true }),
-    ...(c.select !== null && { select: c.select }),
-    ...(c.select?.startsWith('gradient') && { calibrationBatches }),
-    ...(c.drawsLots && { selectSeed: seed }),
-    ...(input.test !== undefined && { samples: 0 }),
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as unknown as TextInput;
+    freezeA: c.method === 'lora-fa' ? true : undefined,
+    select: c.select ?? undefined,
+    selectSeed: c.drawsLots ? seed : undefined,
+    samples: 0,
+  });
 };
 
 /** A trial. Errors: a config that no run would take. */
@@ -95,7 +94,8 @@ export const trialOf = (
   const learningRate = factor * learningRates[methodOf(contestant)];
   const task = contestant.quantised ? { ...given, input: { ...given.input, base: given.quantisedBase } } : given;
   const config = configOf(comparison, task, contestant, learningRate, seed, pacaRank);
-  const id = [task.name, contestant.name, `x${factor}`, `seed${seed}`].map(slug).join('.');
+  const rate = `x${String(factor).replace('+', '').replace('-', 'm').replace('.', '_')}`;
+  const id = [task.id, slug(contestant.name), rate, `seed${seed}`].join('.');
   return pipe(
     parseText(config, `${task.name}, ${contestant.name}`),
     E.map((parsed) => ({ id, task, contestant, factor, learningRate, seed, config: parsed })),

@@ -1,5 +1,5 @@
 /** A trial carried out: one fine-tuning run in a process of its own, and what it left. A trial that is done is not run again. */
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
@@ -13,6 +13,7 @@ import { childJson } from '../run/child.ts';
 import { pointsOf } from '../run/follow.ts';
 import { type Logged, readEvents } from '../run/run-folder.ts';
 import type { TextResult } from '../text/session.ts';
+import type { TextInput } from '../text/settings.ts';
 import type { Trial } from './contestants.ts';
 
 /** A step at which the run was validated. */
@@ -62,38 +63,46 @@ export const kept = <A>(store: Store, name: string, compute: Task<A>): Task<A> =
     ),
   );
 
-const curveOf = (events: readonly Logged[]): readonly Validated[] => {
-  const times = new Map(pointsOf(events, 'step', (e) => e.ms));
-  return pointsOf(events, 'eval', (e) => (e.metrics as { loss?: number }).loss).map(([step, loss]) => {
-    const ms = [...times].filter(([at]) => at <= step).reduce((sum, [, time]) => sum + time, 0);
-    return { step, loss, seconds: ms / 1000 };
-  });
+/** What was logged on the way, and the end. */
+const curveOf = (events: readonly Logged[], { steps, loss }: TextResult): readonly Validated[] => {
+  const times = pointsOf(events, 'step', (e) => e.ms);
+  const seconds = (step: number): number =>
+    times.filter(([at]) => at <= step).reduce((sum, [, ms]) => sum + ms / 1000, 0);
+  const points = pointsOf(events, 'eval', (e) => (e.metrics as { loss?: number }).loss);
+  return [...points.filter(([step]) => step < steps), [steps, loss as number] as const].map(([step, value]) => ({
+    ...{ step, loss: value, seconds: seconds(step) },
+  }));
 };
 
 /** The loss of a base, or of what a run made of it, on text of the base's own kind. */
 export const ownTextLoss = (
   world: World,
-  base: string,
+  { base, backend, threads }: Pick<TextInput, 'base' | 'backend' | 'threads'>,
   ownText: string | null,
   adapter: string | null,
 ): Task<number | null> => {
   if (ownText === null) return TE.right(null);
-  const argv = ['eval', '--base', base, '--data', ownText, ...(adapter === null ? [] : ['--adapter', adapter])];
+  const given = { base, data: ownText, adapter, backend, threads };
+  const flags = Object.entries(given).flatMap(([name, value]) => (value == null ? [] : [`--${name}`, String(value)]));
   return pipe(
-    childJson(world, argv),
+    childJson(world, ['eval', ...flags]),
     TE.map((report) => (report as { readonly loss: number }).loss),
   );
 };
 
+/** Something done to a file or a folder, or why it could not be. */
+const onDisk =
+  (path: string, act: () => Promise<void>): Task<void> =>
+  () =>
+    act().then(
+      () => E.right(undefined),
+      (error: Error) => fail('FileError', 'a place that can be written', error.message, path),
+    );
+
 const finetune = (world: World, folder: string, trial: Trial): Task<TextResult> => {
   const [config, run] = [join(folder, `${trial.id}.json`), join(folder, trial.id)];
-  const write: Task<void> = () =>
-    writeFile(config, encode(trial.config)).then(
-      () => E.right(undefined),
-      (error: Error) => fail('FileError', 'a file that can be written', error.message, config),
-    );
   return pipe(
-    write,
+    onDisk(config, () => writeFile(config, encode(trial.config))),
     TE.chain(() => nodeStore(run).list),
     TE.chain((names) => {
       const resume = names.includes('config.json') ? ['--resume'] : [];
@@ -103,42 +112,57 @@ const finetune = (world: World, folder: string, trial: Trial): Task<TextResult> 
   );
 };
 
-const without = ({ loss }: TextResult, { id }: Trial): PacaError => ({
+/** A run that ended in numbers that are not finite: its learning rate was too high. */
+interface Diverged {
+  readonly diverged: string;
+}
+
+const orDiverged = (run: Task<TextResult>): Task<TextResult | Diverged> =>
+  pipe(
+    run,
+    TE.orElse(
+      (e): Task<TextResult | Diverged> => (e.tag === 'NonFiniteError' ? TE.right({ diverged: e.came }) : TE.left(e)),
+    ),
+  );
+
+const unvalidated = ({ id }: Trial): PacaError => ({
   tag: 'ConfigError',
   expected: 'a validation part, by which learning rates are chosen',
-  came: String(loss),
+  came: 'no sample in it',
   where: id,
 });
 
-/** Runs a trial in `folder`, or reads what an earlier session left of it. */
-export const carryOut = (world: World, folder: string, trial: Trial): Task<Outcome> => {
+/** Runs a trial in `folder`, or reads what an earlier session left of it; null if it diverged. */
+export const carryOut = (world: World, folder: string, trial: Trial): Task<Outcome | null> => {
   const store = nodeStore(folder);
+  const run = orDiverged(finetune(world, folder, trial));
   return pipe(
-    TE.Do,
-    TE.bind('result', () => kept(store, `${trial.id}.result.json`, finetune(world, folder, trial))),
-    TE.chainFirst(({ result }) => (result.loss === null ? TE.left(without(result, trial)) : TE.right(null))),
-    TE.bind('events', () => () => readEvents(nodeStore(join(folder, trial.id)), Number.POSITIVE_INFINITY)),
-    TE.bind('ownText', ({ result }) =>
-      kept(
-        store,
-        `${trial.id}.own-text.json`,
-        ownTextLoss(world, trial.task.input.base, trial.task.ownText, result.adapter),
-      ),
-    ),
-    TE.map(({ result, events, ownText }) => ({ trial, result, curve: curveOf(events), ownText })),
+    kept<TextResult | Diverged>(store, `${trial.id}.result.json`, run),
+    TE.chain((result): Task<Outcome | null> => {
+      if ('diverged' in result) return TE.right(null);
+      if (result.loss === null) return TE.left(unvalidated(trial));
+      const ownText = ownTextLoss(world, trial.config, trial.task.ownText, result.adapter);
+      return pipe(
+        TE.Do,
+        TE.bind('events', () => () => readEvents(nodeStore(join(folder, trial.id)), Number.POSITIVE_INFINITY)),
+        TE.bind('ownText', () => kept(store, `${trial.id}.own-text.json`, ownText)),
+        TE.map((found) => ({ trial, result, curve: curveOf(found.events, result), ownText: found.ownText })),
+      );
+    }),
   );
 };
 
-/** The base in NF4, made once: what an earlier session left half is made anew. */
+/** The base in NF4, made once: it has its name when it is whole. */
 export const quantised = (world: World, base: string, out: string): Task<void> =>
   pipe(
     nodeStore(out).list,
-    TE.chain((names): Task<unknown> => {
-      if (names.includes('config.json')) return TE.right(null);
+    TE.chain((names): Task<void> => {
+      if (names.includes('config.json')) return TE.right(undefined);
+      const half = `${out}.half`;
       return pipe(
-        () => rm(out, { recursive: true, force: true }).then(() => E.right(null)),
-        TE.chain(() => childJson(world, ['quantise', '--base', base, '--out', out])),
+        onDisk(half, () => rm(half, { recursive: true, force: true })),
+        TE.chain(() => childJson(world, ['quantise', '--base', base, '--out', half])),
+        TE.chain(() => onDisk(out, () => rename(half, out))),
       );
     }),
-    TE.map(() => undefined),
   );

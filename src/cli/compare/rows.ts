@@ -1,6 +1,7 @@
 /** The rows of a comparison, from the outcomes of its trials: means, spreads, and when a target was reached. */
 import type { SelectionCost } from '../../train/select.ts';
 import { median } from '../bench/statistics.ts';
+import { RANK } from '../text/settings.ts';
 import type { Contestant } from './contestants.ts';
 import type { Outcome } from './outcome.ts';
 import type { Untuned } from './settings.ts';
@@ -32,8 +33,8 @@ export interface Row {
   readonly adapterBytes: number | null;
   readonly seeds: readonly number[];
   /**
-   * Steps, and seconds with the choice of columns, until the validation loss was at most LoRA's last; a mean over the seeds
-   * that reached it, null if one did not or there is no LoRA.
+   * Steps, and seconds with the choice of columns, until the validation loss was at most the highest last one of LoRA's seeds;
+   * null if a seed did not get there, or there is no LoRA.
    */
   readonly stepsToTarget: Mean | null;
   readonly secondsToTarget: Mean | null;
@@ -56,9 +57,9 @@ const lossOf = ({ result }: Outcome): number => result.loss as number;
 export const best = (outcomes: readonly Outcome[]): Outcome =>
   outcomes.reduce((a, b) => (lossOf(b) < lossOf(a) ? b : a));
 
-/** The mean of the last validation losses. */
+/** The highest of the last validation losses: what every seed reached. */
 export const targetOf = (outcomes: readonly Outcome[]): number | null =>
-  outcomes.length === 0 ? null : meanOf(outcomes.map(lossOf)).mean;
+  outcomes.length === 0 ? null : Math.max(...outcomes.map(lossOf));
 
 const reached = (
   { curve, result }: Outcome,
@@ -83,7 +84,7 @@ export const rowOf = (
   const { base: _, data: __, ...settings } = trial.config;
   return {
     ...{ task: trial.task.name, name, method, select, trainable: first.trainable },
-    rank: method === 'full' ? null : (trial.config.rank ?? 16),
+    rank: method === 'full' ? null : (trial.config.rank ?? RANK),
     before: first.metric?.before.judged.accuracy ?? null,
     after: meanOfAll(results.map(({ metric }) => metric?.after.judged.accuracy ?? null)),
     valLoss: meanOf(outcomes.map(lossOf)),
@@ -99,7 +100,11 @@ export const rowOf = (
     stepsToTarget: meanOfAll(arrivals.map((arrival) => arrival?.steps ?? null)),
     secondsToTarget: meanOfAll(arrivals.map((arrival) => arrival?.seconds ?? null)),
     selection: first.selection,
-    settings: { ...settings, alpha: trial.config.alpha ?? trial.config.rank ?? 16, lr: trial.learningRate },
+    settings: {
+      ...settings,
+      ...(method !== 'full' && { alpha: trial.config.alpha ?? trial.config.rank ?? RANK }),
+      lr: trial.learningRate,
+    },
   };
 };
 

@@ -4,7 +4,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as v from 'valibot';
 import { selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import { count, parseWith, path, positive } from '../schema.ts';
+import { count, parseWith, path, positive, splitKeys } from '../schema.ts';
 import { parseTextKeys, textKeys } from '../text/config.ts';
 import type { TextInput } from '../text/settings.ts';
 
@@ -60,17 +60,15 @@ const ownKeys: readonly string[] = Object.keys(own.entries);
 
 /** Keys of a run that the comparison sets itself. */
 const setHere: readonly string[] = [
-  ...[
-    'method',
-    'select',
-    'selectSeed',
-    'learningRate',
-    'freezeA',
-    'rankPattern',
-    'alphaPattern',
-    'rankStabilized',
-    'samples',
-  ],
+  'method',
+  'select',
+  'selectSeed',
+  'learningRate',
+  'freezeA',
+  'rankPattern',
+  'alphaPattern',
+  'rankStabilized',
+  'samples',
 ];
 
 const sharedKeys: readonly string[] = textKeys.filter((key) => !setHere.includes(key));
@@ -79,6 +77,8 @@ export const textCompareKeys: readonly string[] = [...ownKeys, ...sharedKeys];
 
 export interface Task {
   readonly name: string;
+  /** Names its files; unlike those of other tasks, whatever the names are written in. */
+  readonly id: string;
   readonly input: Pick<TextInput, 'base' | 'data' | 'validation' | 'test' | 'choices'>;
   readonly ownText: string | null;
   /** Where the base in NF4 is, or will be; from the comparison's folder. */
@@ -123,19 +123,20 @@ const defined = (record: object): object =>
 
 const tasksOf = ({ tasks, ownText }: Given, flat: Partial<TextInput>, where: string): Result<readonly Task[]> => {
   const { base, data, validation, test, choices } = flat;
-  const task = (name: string, given: Omit<NonNullable<Given['tasks']>[number], 'name'>): Result<Task> => {
+  const task = (i: number, name: string, given: Omit<NonNullable<Given['tasks']>[number], 'name'>): Result<Task> => {
+    const id = `task${i + 1}-${slug(name)}`;
     const { ownText: text = ownText, ...input } = { ...defined({ base, validation }), ...given };
     return input.base === undefined
       ? fail('ConfigError', 'a base, of the task or of all', 'none', `${where}: ${name}`)
       : E.right({
-          ...{ name, input: defined(input) as Task['input'], ownText: text ?? null },
-          quantisedBase: `${slug(input.base)}.nf4`,
+          ...{ name, id, input: defined(input) as Task['input'], ownText: text ?? null },
+          quantisedBase: `${id}.nf4`,
         });
   };
   if (tasks === undefined) {
     return data === undefined
       ? fail('ConfigError', 'data, or tasks', 'neither', where)
-      : E.map((one: Task) => [one])(task('task', { data, test, choices } as never));
+      : E.map((one: Task) => [one])(task(0, 'task', { data, test, choices } as never));
   }
   const double = tasks.find(({ name }, i) => tasks.findIndex((other) => other.name === name) !== i);
   if (double !== undefined) return fail('ConfigError', 'tasks of different names', `'${double.name}' twice`, where);
@@ -143,24 +144,22 @@ const tasksOf = ({ tasks, ownText }: Given, flat: Partial<TextInput>, where: str
   return idle === undefined
     ? pipe(
         tasks,
-        E.traverseArray(({ name, ...given }) => task(name, given)),
+        E.traverseArrayWithIndex((i, { name, ...given }) => task(i, name, given)),
       )
     : fail('ConfigError', `${idle} in each of the tasks`, `'${idle}' beside them`, where);
 };
 
 /** From what a file and the flags say together. */
 export const parseTextCompare = (input: unknown, where: string): Result<Comparison> => {
-  const entries = Object.entries(Object(input));
-  const part = (mine: boolean): Record<string, unknown> =>
-    Object.fromEntries(entries.filter(([key]) => ownKeys.includes(key) === mine));
-  const stray = Object.keys(part(false)).find((key) => !sharedKeys.includes(key));
+  const [mine, ofRun] = splitKeys(input, ownKeys);
+  const stray = Object.keys(ofRun).find((key) => !sharedKeys.includes(key));
   if (stray !== undefined) return fail('ConfigError', `one of ${textCompareKeys.join(', ')}`, `'${stray}'`, where);
-  const flat = part(false) as Partial<TextInput>;
+  const flat = ofRun as Partial<TextInput>;
   const { data: _, test: __, choices: ___, validation: ____, ...shared } = flat;
   return pipe(
     E.Do,
-    E.bind('given', () => parseWith(own, ownKeys, part(true), where)),
-    // What all runs share must be right in itself; each run is checked as a whole before the first begins.
+    E.bind('given', () => parseWith(own, ownKeys, mine, where)),
+    // What all runs share must be right in itself; the config of each run is checked before the first begins.
     E.chainFirst(() => parseTextKeys({ base: '-', data: '-', ...flat }, where)),
     E.chainFirst(() =>
       flat.validation === 0

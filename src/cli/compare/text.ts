@@ -1,19 +1,22 @@
 /** `paca compare` of language models: every contestant's trials on every task, each in a process of its own, in one folder. */
 import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { sha256Hex } from '../../io/digest.ts';
 import { nodeStore } from '../../io/store-node.ts';
-import { fail, type PacaError } from '../../spec/errors.ts';
+import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import type { Arguments } from '../args.ts';
 import { type ExitCode, printJson, type World } from '../command.ts';
+import { readBytes } from '../package-root.ts';
 import { claimFolder, REPORT } from '../run/run-folder.ts';
 import { adaptedSites } from '../run/selection.ts';
-import { openBase } from '../text/base.ts';
+import { baseDigest, openBase } from '../text/base.ts';
+import { RANK } from '../text/settings.ts';
 import { type Contestant, contestantsOf, firstTrials, laterSeeds, trialOf } from './contestants.ts';
 import { carryOut, kept, type Outcome, ownTextLoss, quantised } from './outcome.ts';
 import { best, type Row, rowOf, targetOf, untunedRow } from './rows.ts';
-import { type Task as ComparedTask, type Comparison, isQuantised, slug } from './settings.ts';
+import { type Task as ComparedTask, type Comparison, isQuantised } from './settings.ts';
 import { type Curve, comparisonPage, comparisonText } from './show.ts';
 
 type Task<A> = TE.TaskEither<PacaError, A>;
@@ -30,7 +33,7 @@ const RESULT = 'compare.json';
 const matchedRank = ({ world, comparison }: Place, { input }: ComparedTask): Task<number | null> => {
   const { match, shared } = comparison;
   if (match === 'rank') return TE.right(null);
-  const { targetModules = 'all-linear', excludeModules = [], rank = 16 } = shared;
+  const { targetModules = 'all-linear', excludeModules = [], rank = RANK } = shared;
   return pipe(
     openBase(world, input.base),
     TE.chainEitherK(({ architecture }) => adaptedSites(architecture, { targetModules, excludeModules })),
@@ -40,6 +43,13 @@ const matchedRank = ({ world, comparison }: Place, { input }: ComparedTask): Tas
       return Math.round((rank * sum((c) => c.in + c.out)) / sum(({ out }) => out));
     }),
   );
+};
+
+const bestOf = (outcomes: readonly (Outcome | null)[], where: string): Result<Outcome> => {
+  const ended = outcomes.filter((outcome) => outcome !== null);
+  return ended.length > 0
+    ? E.right(best(ended))
+    : fail('NonFiniteError', 'a learning rate with which the loss stays finite', 'none among those tried', where);
 };
 
 /** The outcomes of a contestant on a task: of its best learning rate, with every seed. */
@@ -53,7 +63,7 @@ const outcomesOf = (
   return pipe(
     TE.fromEither(firstTrials(comparison, task, contestant, pacaRank)),
     TE.chain(TE.traverseSeqArray((trial) => carryOut(world, folder, trial))),
-    TE.map(best),
+    TE.chainEitherK((all) => bestOf(all, `${task.name}, ${contestant.name}`)),
     TE.chain((first) =>
       pipe(
         laterSeeds(comparison, contestant),
@@ -63,7 +73,7 @@ const outcomesOf = (
             TE.chain((trial) => carryOut(world, folder, trial)),
           ),
         ),
-        TE.map((later): readonly [Outcome, ...Outcome[]] => [first, ...later]),
+        TE.map((later): readonly [Outcome, ...Outcome[]] => [first, ...later.filter((one) => one !== null)]),
       ),
     ),
   );
@@ -75,8 +85,15 @@ interface OfTask {
 }
 
 /** The loss of a base as it is on text of its own kind. */
-const untunedLoss = ({ world, folder }: Place, task: ComparedTask, base: string, kind: string): Task<number | null> =>
-  kept(nodeStore(folder), `${slug(task.name)}.${kind}.json`, ownTextLoss(world, base, task.ownText, null));
+const untunedLoss = (place: Place, task: ComparedTask, base: string, kind: string): Task<number | null> => {
+  const { world, folder, comparison } = place;
+  const { backend, threads } = comparison.shared;
+  return kept(
+    nodeStore(folder),
+    `${task.id}.${kind}.json`,
+    ownTextLoss(world, { base, backend, threads }, task.ownText, null),
+  );
+};
 
 const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
   const { world, comparison } = place;
@@ -123,8 +140,35 @@ const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
   );
 };
 
-const identityOf = (comparison: Comparison): Promise<string> =>
-  sha256Hex(new TextEncoder().encode(JSON.stringify(comparison)));
+/** The base as a folder, and a digest of everything that the task reads. */
+const settled = (world: World, task: ComparedTask, folder: string): Task<readonly [ComparedTask, digest: string]> => {
+  const { data, validation, test } = task.input;
+  const files = [data, validation, test, task.ownText].filter((path) => typeof path === 'string');
+  return pipe(
+    TE.Do,
+    TE.bind('base', () => openBase(world, task.input.base)),
+    TE.bind('weights', ({ base }) => baseDigest(base)),
+    TE.bind('contents', () =>
+      pipe(
+        files,
+        TE.traverseSeqArray((path) =>
+          pipe(
+            () => readBytes(path),
+            TE.chainTaskK((bytes) => () => sha256Hex(bytes)),
+          ),
+        ),
+      ),
+    ),
+    TE.map(({ base, weights, contents }) => {
+      const input = { ...task.input, base: base.folder };
+      return [{ ...task, input, quantisedBase: join(folder, task.quantisedBase) }, [weights, ...contents].join()];
+    }),
+  );
+};
+
+/** What identifies the results: the settings, and the content of what is read. */
+const identityOf = (comparison: Comparison, digests: readonly string[]): Promise<string> =>
+  sha256Hex(new TextEncoder().encode(JSON.stringify({ comparison, digests })));
 
 const finish = ({ world, comparison, folder }: Place, all: readonly OfTask[], json: boolean): Task<ExitCode> => {
   const [rows, curves] = [all.flatMap((one) => one.rows), all.flatMap((one) => one.curves)];
@@ -142,16 +186,21 @@ const finish = ({ world, comparison, folder }: Place, all: readonly OfTask[], js
   );
 };
 
-/** Every run's config is checked before the first run begins. */
+/** Every run's config is checked before the first run begins; a key that no method heeds is refused. */
 const checkTrials = (comparison: Comparison): Task<unknown> =>
   pipe(
     comparison.tasks.flatMap((task) => contestantsOf(comparison).map((contestant) => [task, contestant] as const)),
     TE.traverseSeqArray(([task, contestant]) => TE.fromEither(firstTrials(comparison, task, contestant, null))),
-    TE.chain((trials) =>
-      trials.length > 0
+    TE.chain((trials) => {
+      const heeded = new Set(trials.flat().flatMap(({ config }) => Object.keys(config)));
+      const idle = Object.keys(comparison.shared).find((key) => !heeded.has(key));
+      if (trials.length === 0) {
+        return TE.fromEither(fail('ConfigError', 'a method that trains', comparison.methods.join(', '), 'methods'));
+      }
+      return idle === undefined
         ? TE.right(trials)
-        : TE.fromEither(fail('ConfigError', 'a method that trains', comparison.methods.join(', '), 'methods')),
-    ),
+        : TE.fromEither(fail('ConfigError', 'keys that have an effect on a method here', `'${idle}'`, 'compare'));
+    }),
   );
 
 export const compareText = (world: World, args: Arguments, comparison: Comparison): Task<ExitCode> => {
@@ -159,16 +208,20 @@ export const compareText = (world: World, args: Arguments, comparison: Compariso
   const place = { world, comparison, folder };
   return pipe(
     checkTrials(comparison),
-    TE.chain(() => TE.fromTask(() => identityOf(comparison))),
-    TE.chain(
-      (identity) => () => claimFolder(nodeStore(folder), folder, identity, comparison, args.values.resume === true),
-    ),
     TE.chain(() =>
       pipe(
         comparison.tasks,
-        TE.traverseSeqArray((task) => compareOn(place, { ...task, quantisedBase: join(folder, task.quantisedBase) })),
+        TE.traverseSeqArray((task) => settled(world, task, folder)),
       ),
     ),
+    TE.chainFirst((tasks) => async () => {
+      const identity = await identityOf(
+        comparison,
+        tasks.map(([, digest]) => digest),
+      );
+      return claimFolder(nodeStore(folder), folder, identity, comparison, args.values.resume === true);
+    }),
+    TE.chain(TE.traverseSeqArray(([task]) => compareOn(place, task))),
     TE.chain((all) => finish(place, all, args.values.json === true)),
     TE.mapLeft((e) =>
       e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e,

@@ -114,6 +114,14 @@ const rules: readonly Rule[] = [
   ['epochs', (c) => c.steps === undefined, 'no steps'],
 ];
 
+/** The config without the keys that have no effect beside the others. */
+export const effective = (config: TextInput): TextInput => {
+  const idle = rules.filter(([, holds]) => !holds(config)).map(([key]) => key as string);
+  return Object.fromEntries(
+    Object.entries(config).filter(([key, value]) => value !== undefined && !idle.includes(key)),
+  ) as unknown as TextInput;
+};
+
 const checkRules = (config: TextInput, where: string): Result<TextInput> => {
   const broken = rules.find(([key, holds]) => config[key] !== undefined && !holds(config));
   return broken === undefined

@@ -18,12 +18,13 @@ import { openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
 import { adaptedSites } from '../run/selection.ts';
-import { count, parseWith } from '../schema.ts';
+import { count, parseWith, splitKeys } from '../schema.ts';
 import { formatBytes, formatMs, formatPercent } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
 import { hostWeights, openBase } from './base.ts';
 import { parseTextKeys, textKeys } from './config.ts';
-import { batcher, loadData } from './data.ts';
+import { batcher, loadData, stepsOf } from './data.ts';
+import { checkSettings } from './session.ts';
 import { dataSettings, type TextInput, type TextSettings, textSettings } from './settings.ts';
 
 /** One choice of columns, as `--json` prints it. */
@@ -64,13 +65,11 @@ const ownKeys = Object.keys(own.entries);
 const keys: readonly string[] = [...textKeys, ...ownKeys];
 
 const parse = (input: unknown, where: string): Result<SelectInput> => {
-  const entries = Object.entries(Object(input));
-  const part = (mine: boolean): unknown =>
-    Object.fromEntries(entries.filter(([key]) => ownKeys.includes(key) === mine));
+  const [mine, ofRun] = splitKeys(input, ownKeys);
   return pipe(
     E.Do,
-    E.bind('given', () => parseWith(own, ownKeys, part(true), where)),
-    E.bind('text', () => parseTextKeys(part(false), where)),
+    E.bind('given', () => parseWith(own, ownKeys, mine, where)),
+    E.bind('text', () => parseTextKeys(ofRun, where)),
     E.map(({ given: { selects = Object.keys(selectors), seeds = 2 }, text }) => ({ text, selects, seeds })),
   );
 };
@@ -113,6 +112,9 @@ const planOf = (world: World, { text }: SelectInput, s: TextSettings, { kernels 
     TE.Do,
     TE.bind('base', () => openBase(world, text.base)),
     TE.bind('data', ({ base }) => loadData(base, dataSettings(text))),
+    TE.chainFirst(({ base, data }) =>
+      TE.fromEither(checkSettings(textSettings(text, stepsOf(data, dataSettings(text))), base)),
+    ),
     TE.bind('sites', ({ base }) => TE.fromEither(adaptedSites(base.architecture, s))),
     TE.bind(
       'weights',

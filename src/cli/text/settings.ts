@@ -50,7 +50,8 @@ export type TextInput = Pick<TextSettings, 'base' | 'data'> &
 /** PaCA at s = 1 wants a larger step than full fine-tuning. */
 export const learningRates = { full: 0.001, paca: 0.005, lora: 0.003, dora: 0.003, moslora: 0.003 } as const;
 
-const RANK = 16;
+/** The rank where none is given. */
+export const RANK = 16;
 
 /** The keys that say what is read, with their defaults. */
 export type DataSettings = Pick<
