@@ -7,7 +7,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { orThrow, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
-import { type AnyLayer, fork, type Layer } from './layer.ts';
+import { type AnyLayer, fork } from './layer.ts';
 import type { Ops } from './ops.ts';
 import { hasLeaves, type SlotTree, type Tree, zipTrees } from './tree.ts';
 
@@ -47,37 +47,6 @@ const summed = <T extends Spec>(o: Ops<T>, first: Tree<T>, second: Tree<T>): Tre
     zipTrees([a[name] as Tree<T>, b[name] as Tree<T>], (x, y) => o.add(x as T, y as T)),
   ]);
   return { ...a, ...b, ...Object.fromEntries(sums) };
-};
-
-/** A layer over a pair of parameters, each the whole record, as a layer over the record. */
-const overRecord = <T extends Spec, Y>(
-  o: Ops<T>,
-  pair: Layer<readonly [Tree<T>, Tree<T>], readonly [Tree<T>, Tree<T>], T, Y, readonly [Tree<T>, Tree<T>]>,
-): AnyLayer<T> => {
-  const layer: Layer<Tree<T>, Tree<T>, T, Y, Tree<T>> = {
-    forward: (p, x) => {
-      const [y, [r, s]] = pair.forward([p, p], x);
-      return [y, merged(r, s)];
-    },
-    backward: (p, r, dy) => {
-      const [[a, b], dx] = pair.backward([p, p], [r, r], dy);
-      return [summed(o, a, b), dx];
-    },
-    gradient: (p, r, dy) => {
-      const [a, b] = pair.gradient([p, p], [r, r], dy);
-      return summed(o, a, b);
-    },
-    trainable: (p) => {
-      const [a, b] = pair.trainable([p, p]);
-      return merged(a, b);
-    },
-    output: pair.output,
-    residual: (x) => {
-      const [r, s] = pair.residual(x) as readonly [SlotTree, SlotTree];
-      return merged(r, s);
-    },
-  };
-  return layer as unknown as AnyLayer<T>;
 };
 
 /**
@@ -155,5 +124,30 @@ export const chain = <T extends Spec>(
   );
 
 /** One input, two outputs, over one record; the output is the pair. */
-export const both = <T extends Spec>(o: Ops<T>, f: AnyLayer<T>, g: AnyLayer<T>): AnyLayer<T> =>
-  overRecord(o, fork(o, f, g));
+export const both = <T extends Spec>(o: Ops<T>, f: AnyLayer<T>, g: AnyLayer<T>): AnyLayer<T> => {
+  const pair = fork(o, f, g);
+  const layer = {
+    forward: (p: Tree<T>, x: T) => {
+      const [y, [r, s]] = pair.forward([p, p], x);
+      return [y, merged(r, s)];
+    },
+    backward: (p: Tree<T>, r: Tree<T>, dy: readonly [T, T]) => {
+      const [[a, b], dx] = pair.backward([p, p], [r, r], dy);
+      return [summed(o, a, b), dx];
+    },
+    gradient: (p: Tree<T>, r: Tree<T>, dy: readonly [T, T]) => {
+      const [a, b] = pair.gradient([p, p], [r, r], dy);
+      return summed(o, a, b);
+    },
+    trainable: (p: Tree<T>) => {
+      const [a, b] = pair.trainable([p, p]);
+      return merged(a, b);
+    },
+    output: pair.output,
+    residual: (x: SlotTree) => {
+      const [r, s] = pair.residual(x) as readonly [SlotTree, SlotTree];
+      return merged(r, s);
+    },
+  };
+  return layer as unknown as AnyLayer<T>;
+};

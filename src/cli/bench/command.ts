@@ -186,7 +186,8 @@ export const bench: Command = {
     "paca bench gemm [--sizes '[512x512x512, ...]'] [--seconds 1] [--backend NAME] [--threads N] [--json]\n" +
     '       paca bench step [--model mlp|llama] [--method full|paca|lora|dora|moslora] [--rank 16] [--dtype f32|nf4]\n' +
     '                       [--steps 40] [--batch-size 256] [--width 512] [--backend NAME] [--threads N] [--json]\n' +
-    "       paca bench longest [--memory 256MiB] [--methods '[paca, lora]'] [--rank 16] [--threads N] [--json]",
+    "       paca bench longest [--memory 256MiB] [--methods '[paca, lora]'] [--rank 16]\n" +
+    '                          [--backend NAME] [--threads N] [--json]',
   keys: ['threads', 'sizes', 'seconds', 'rank', 'batchSize', 'width', 'steps', 'methods'],
   texts: ['backend', 'model', 'method', 'dtype', 'memory'],
   switches: ['json'],

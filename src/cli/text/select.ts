@@ -70,7 +70,10 @@ const parse = (input: unknown, where: string): Result<SelectInput> => {
     E.Do,
     E.bind('given', () => parseWith(own, ownKeys, mine, where)),
     E.bind('text', () => parseTextKeys(ofRun, where)),
-    E.map(({ given: { selects = Object.keys(selectors), seeds = 2 }, text }) => ({ text, selects, seeds })),
+    E.map(({ given: { selects = Object.keys(selectors), seeds = 2 }, text }) => ({
+      ...{ text, seeds },
+      selects: [...new Set(selects)],
+    })),
   );
 };
 
