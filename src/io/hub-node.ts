@@ -3,14 +3,16 @@
  * huggingface_hub keeps them, so that both share one cache: `blobs/DIGEST`, `snapshots/COMMIT/NAME`, which is a link to a blob
  * (the file itself where a system has no links), and `refs/REVISION`, which holds the commit.
  *
- * Laws: a file has its name only when it is whole and has the digest that the hub tells. A fetch that was interrupted goes
- * on where it stopped. What is there already is not fetched again, whoever fetched it.
+ * Laws: a file gets its name only when it is whole and, read back, has the digest that the hub tells. What is there already
+ * is held to its size alone and not fetched again, whoever fetched it. A fetch that was interrupted goes on where it
+ * stopped. Processes that fetch one file at a time write each in a file of its own, and the first to be done is enough.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { homedir, hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import process from 'node:process';
 import type { ListFileEntry } from '@huggingface/hub';
 import * as E from 'fp-ts/lib/Either.js';
 import { fail, type Result } from '../spec/errors.ts';
@@ -117,45 +119,100 @@ const fileOf = ({ path: name, size, oid = '', lfs }: ListFileEntry): HubFile => 
 
 const sizeOf = async (path: string): Promise<number> => (await ifExists(() => fs.stat(path), { size: -1 })).size;
 
-/** Brings the file to `path`, from where an earlier try stopped. Rejects where what came is not what the hub promised. */
-const fetchBlob = async (blob: Blob, { name, size, digest, algorithm }: HubFile, path: string): Promise<void> => {
-  const temporary = `${path}.paca-incomplete`;
-  if ((await sizeOf(temporary)) > size) await fs.rm(temporary);
-  const hash = createHash(algorithm);
-  if (algorithm === 'sha1') hash.update(`blob ${size}\0`);
-  const file = await fs.open(temporary, 'a');
-  let end = 0;
+const nameFor = (path: string): string => `${path}.${randomUUID()}`;
+
+/** The process of this machine that holds an unfinished file is gone. */
+const isOver = (pid: number): boolean => {
   try {
-    for await (const chunk of createReadStream(temporary)) {
-      hash.update(chunk);
-      end += chunk.length;
-    }
+    process.kill(pid, 0);
+    return false;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+};
+
+/** What an unfinished file is called while nobody holds it; who holds it adds the machine, the process and a number. */
+const unfinished = (path: string): string => `${path}.paca-incomplete`;
+
+/** The unfinished files of a blob: those that nobody holds any more, and those that somebody does. */
+const unfinishedFiles = async (path: string): Promise<readonly { readonly file: string; readonly free: boolean }[]> => {
+  const [free, holder] = [basename(unfinished(path)), encodeURIComponent(hostname())];
+  const names = await fs.readdir(dirname(path));
+  return names
+    .filter((name) => name === free || name.startsWith(`${free}.`))
+    .map((name) => {
+      const [pid = '', ...number] = name.slice(`${free}.${holder}.`.length).split('.');
+      const isOurs = name.startsWith(`${free}.${holder}.`) && /^[1-9]\d*$/.test(pid) && number.length === 1;
+      return { file: join(dirname(path), name), free: name === free || (isOurs && isOver(Number(pid))) };
+    });
+};
+
+/** An unfinished file that is this call's alone: one that nobody holds, or a new one. To rename it is to take it. */
+const take = async (path: string): Promise<string> => {
+  const own = nameFor(`${unfinished(path)}.${encodeURIComponent(hostname())}.${process.pid}`);
+  for (const { file, free } of await unfinishedFiles(path)) {
+    if (free && (await ifExists(async () => (await fs.rename(file, own)) ?? true, false))) return own;
+  }
+  await (await fs.open(own, 'wx')).close();
+  return own;
+};
+
+/** Writes the rest of the blob at its place; how far it came. */
+const append = async (blob: Blob, size: number, path: string): Promise<number> => {
+  const file = await fs.open(path, 'r+');
+  let end = (await file.stat()).size;
+  try {
     const rest = end < size ? blob.slice(end).stream() : [];
     for await (const chunk of rest as AsyncIterable<Uint8Array>) {
-      await file.writeFile(chunk);
-      hash.update(chunk);
+      for (let done = 0; done < chunk.length; )
+        done += (await file.write(chunk, done, chunk.length - done, end + done)).bytesWritten;
       end += chunk.length;
     }
     await file.sync();
   } finally {
     await file.close();
   }
-  if (end < size) throw new Error(`${name} ended at byte ${end} of ${size}; the next try goes on from there`);
-  if (end > size || hash.digest('hex') !== digest) {
-    await fs.rm(temporary);
-    throw new Error(`other bytes of ${name} than the hub's digest says; what came is removed`);
-  }
-  await fs.rename(temporary, path);
+  return end;
 };
 
-/** The blob under its name in the snapshot. */
-const place = async (blob: string, digest: string, target: string): Promise<void> => {
-  await fs.rm(target, { force: true });
-  try {
-    await fs.symlink(join('..', '..', 'blobs', digest), target);
-  } catch {
-    await fs.rename(blob, target);
+const hasDigest = async (path: string, { size, digest, algorithm }: HubFile): Promise<boolean> => {
+  if ((await sizeOf(path)) !== size) return false;
+  const hash = createHash(algorithm);
+  if (algorithm === 'sha1') hash.update(`blob ${size}\0`);
+  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  return hash.digest('hex') === digest;
+};
+
+/** Brings the file to `path`, from where an earlier try stopped. Rejects where what came is not what the hub promised. */
+const fetchBlob = async (blob: Blob, file: HubFile, path: string): Promise<void> => {
+  const { name, size } = file;
+  const own = await take(path);
+  if ((await sizeOf(own)) > size) await fs.truncate(own);
+  const release = (): Promise<void> => ifExists(() => fs.rename(own, unfinished(path)), undefined);
+  const end = await append(blob, size, own).catch(async (cause) => {
+    await release();
+    throw cause;
+  });
+  if (end < size) {
+    await release();
+    throw new Error(`${name} ended at byte ${end} of ${size}; the next try goes on from there`);
   }
+  if (!(await hasDigest(own, file))) {
+    await fs.rm(own, { force: true });
+    throw new Error(`other bytes of ${name} than the hub's digest says; what came is removed`);
+  }
+  await fs.rename(own, path);
+  for (const { file: other } of await unfinishedFiles(path)) await fs.rm(other, { force: true });
+};
+
+/** The blob under its name in the snapshot. A new link is renamed, so that the name never leads nowhere. */
+const place = async (blob: string, digest: string, target: string): Promise<void> => {
+  const link = nameFor(blob);
+  const linked = await fs.symlink(join('..', '..', 'blobs', digest), link).then(
+    () => true,
+    () => false,
+  );
+  await fs.rename(linked ? link : blob, target);
 };
 
 // The snapshot
@@ -189,7 +246,9 @@ const fetchFile = async ({ library, hub, of, commit, folder }: Snapshot, file: H
       ...request(hub),
     });
     if (blob === null) throw new Error(`no ${name} in the repository that lists it`);
-    await fetchBlob(blob, file, path);
+    await fetchBlob(blob, file, path).catch(async (cause) => {
+      if ((await sizeOf(path)) !== size) throw cause; // else another process was faster
+    });
   }
   await place(path, digest, target);
 };
