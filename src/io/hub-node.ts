@@ -253,38 +253,83 @@ const fetchFile = async ({ library, hub, of, commit, folder }: Snapshot, file: H
   await place(path, digest, target);
 };
 
+/** Written beside and renamed: nobody reads half of it. */
+const writeWhole = async (path: string, text: string): Promise<void> => {
+  const own = nameFor(path);
+  await fs.mkdir(dirname(path), { recursive: true });
+  await fs.writeFile(own, text);
+  await fs.rename(own, path);
+};
+
+/** Names and sizes of all files of a commit, kept for when nobody can be asked. Hugging Face's own tools have no such list. */
+const listFile = (hub: Hub, of: HubName, commit: string): string => join(folderOf(hub, of), '.paca', `${commit}.json`);
+
+type Listed = Pick<HubFile, 'name' | 'size'>;
+
+const readList = async (hub: Hub, of: HubName, commit: string): Promise<readonly Listed[] | null> => {
+  const text = await ifExists(() => fs.readFile(listFile(hub, of, commit), 'utf8'), null);
+  return text === null ? null : (JSON.parse(text) as readonly Listed[]);
+};
+
 const commitFile = (hub: Hub, of: HubName): string => join(folderOf(hub, of), 'refs', of.revision);
 
-const fetchSnapshot = async (
-  snapshot: Snapshot,
-  wanted: (name: string, all: readonly string[]) => boolean,
-  listener: HubListener,
-): Promise<void> => {
+/** Which files are wanted, by their names and the names of all files. */
+export type Wanted = (name: string, all: readonly string[]) => boolean;
+
+const wantedOf = <A extends Listed>(files: readonly A[], wanted: Wanted): readonly A[] => {
+  const names = files.map(({ name }) => name);
+  return files.filter(({ name }) => wanted(name, names));
+};
+
+const fetchSnapshot = async (snapshot: Snapshot, wanted: Wanted, listener: HubListener): Promise<void> => {
   const { library, hub, of, commit, folder } = snapshot;
   const entries: HubFile[] = [];
   for await (const entry of library.listFiles({ repo: of.repo, revision: commit, ...request(hub) })) {
     if (entry.type === 'file' && isStoreName(entry.path)) entries.push(fileOf(entry));
   }
-  const names = entries.map(({ name }) => name);
-  for (const file of entries) if (wanted(file.name, names)) await fetchFile(snapshot, file, listener);
+  await writeWhole(
+    listFile(hub, of, commit),
+    JSON.stringify(entries.map(({ name, size }): Listed => ({ name, size }))),
+  );
+  for (const file of wantedOf(entries, wanted)) await fetchFile(snapshot, file, listener);
   await fs.mkdir(folder, { recursive: true });
-  const ref = commitFile(hub, of);
-  await fs.mkdir(dirname(ref), { recursive: true });
-  await fs.writeFile(ref, commit);
+  await writeWhole(commitFile(hub, of), commit);
 };
 
-/** The folder of what was fetched earlier, or null. */
-const fetchedBefore = async (hub: Hub, of: HubName, listener: HubListener): Promise<string | null> => {
-  const commit = await ifExists(() => fs.readFile(commitFile(hub, of), 'utf8'), of.revision);
-  const folder = join(folderOf(hub, of), 'snapshots', commit.trim());
-  if ((await ifExists(() => fs.stat(folder), null)) === null) return null;
-  listener.onOffline(commit.trim());
-  return folder;
+/** The folder's files with their sizes; null where there is no folder. */
+const filesIn = async (folder: string): Promise<readonly Listed[] | null> => {
+  const names = await ifExists(() => fs.readdir(folder), null);
+  const files = names?.map(async (name) => ({ name, size: await sizeOf(join(folder, name)) })) ?? [];
+  return names && (await Promise.all(files)).filter(({ size }) => size >= 0);
 };
+
+/**
+ * The folder of what was fetched earlier, if every wanted file is there; else what is missing. A folder that only other
+ * tools have filled has no list: then some wanted file is enough, and who opens the folder says what it lacks.
+ */
+const fetchedBefore = async (
+  hub: Hub,
+  of: HubName,
+  wanted: Wanted,
+  listener: HubListener,
+): Promise<{ readonly folder: string } | { readonly missing: string }> => {
+  const commit = (await ifExists(() => fs.readFile(commitFile(hub, of), 'utf8'), of.revision)).trim();
+  const folder = join(folderOf(hub, of), 'snapshots', commit);
+  const found = isCommit(commit) ? await filesIn(folder) : null;
+  if (found === null) return { missing: 'nothing that was fetched before' };
+  const needed = wantedOf((await readList(hub, of, commit)) ?? found, wanted);
+  const missing = needed.find(({ name, size }) => !found.some((file) => file.name === name && file.size === size));
+  if (missing !== undefined) return { missing: `${missing.name} not fetched before` };
+  if (needed.length === 0) return { missing: 'none of the files fetched before' };
+  listener.onOffline(commit);
+  return { folder };
+};
+
+const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
 const commitOf = async ({ modelInfo }: Library, hub: Hub, { repo: name, revision }: HubName): Promise<string> => {
   const { sha } = await modelInfo({ name, revision, additionalFields: ['sha'], ...request(hub) });
-  if (!/^[0-9a-f]{40}$/.test(sha)) throw new Error(`an answer without a commit`);
+  if (!isCommit(sha)) throw new Error(`an answer without a commit`);
   return sha;
 };
 
@@ -296,21 +341,22 @@ const commitOf = async ({ modelInfo }: Library, hub: Hub, { repo: name, revision
 export const fetchFromHub = async (
   hub: Hub,
   of: HubName,
-  wanted: (name: string, all: readonly string[]) => boolean,
+  wanted: Wanted,
   listener: HubListener,
 ): Promise<Result<string>> => {
   try {
-    const before = hub.offline ? await fetchedBefore(hub, of, listener) : null;
-    if (before !== null) return E.right(before);
-    if (hub.offline) return failure(hub, of, 'HF_HUB_OFFLINE, and nothing that was fetched before');
+    if (hub.offline) {
+      const before = await fetchedBefore(hub, of, wanted, listener);
+      return 'folder' in before ? E.right(before.folder) : failure(hub, of, `HF_HUB_OFFLINE, and ${before.missing}`);
+    }
     const library = await loadLibrary();
     if (E.isLeft(library)) return library;
     const commit = await commitOf(library.right, hub, of).catch(async (cause) => {
-      const found = statusOf(cause) === undefined ? await fetchedBefore(hub, of, listener) : null;
-      if (found === null) throw cause;
-      return { found };
+      const before = statusOf(cause) === undefined ? await fetchedBefore(hub, of, wanted, listener) : null;
+      if (before === null || 'missing' in before) throw cause;
+      return before;
     });
-    if (typeof commit !== 'string') return E.right(commit.found);
+    if (typeof commit !== 'string') return E.right(commit.folder);
     const folder = join(folderOf(hub, of), 'snapshots', commit);
     await fetchSnapshot({ library: library.right, hub, of, commit, folder }, wanted, listener);
     return E.right(folder);

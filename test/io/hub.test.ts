@@ -31,10 +31,12 @@ interface Fetched {
   readonly told: readonly string[];
 }
 
-const fetchModel = async (hub: Hub, name = 'owner/plain'): Promise<Fetched> => {
+const isWanted = (file: string): boolean => /\.(json|safetensors)$/.test(file);
+
+const fetchModel = async (hub: Hub, name = 'owner/plain', wanted = isWanted): Promise<Fetched> => {
   const told: string[] = [];
   server.reads.length = 0;
-  const result = await fetchFromHub(hub, parseHubName(name)!, (file) => /\.(json|safetensors)$/.test(file), {
+  const result = await fetchFromHub(hub, parseHubName(name)!, wanted, {
     onFile: (file) => told.push(file),
     onOffline: (commit) => told.push(`offline ${commit}`),
   });
@@ -246,6 +248,32 @@ describe('where the hub is', () => {
       result: E.right(snapshotIn(hub)),
       told: [`offline ${COMMIT}`],
     });
+  });
+
+  it.each<[string, Partial<Hub>, string]>([
+    ['no network', { url: 'http://127.0.0.1:9' }, 'an answer of http://127.0.0.1:9'],
+    ['nobody to be asked', { offline: true }, 'HF_HUB_OFFLINE, and model.safetensors not fetched before'],
+  ])('takes no part of a model for the whole: %s', async (name, changes, message) => {
+    const hub = hubAt(`part ${name}`);
+    const isConfig = (file: string): boolean => file === 'config.json';
+    await fetchModel(hub, 'owner/plain', isConfig);
+    const away = { ...hub, ...changes };
+    expect(errorOf(await fetchModel(away))).toContain(message);
+    expect((await fetchModel(away, 'owner/plain', isConfig)).result).toEqual(E.right(snapshotIn(hub)));
+    await fetchModel(hub);
+    expect((await fetchModel(away)).result).toEqual(E.right(snapshotIn(hub)));
+    writeFileSync(join(snapshotIn(hub), 'model.safetensors'), 'cut');
+    expect(errorOf(await fetchModel(away))).toContain(message);
+  });
+
+  it('takes what other tools fetched, of which there is no list', async () => {
+    const hub = hubAt('of others', { offline: true });
+    await fetchModel({ ...hub, offline: false });
+    rmSync(join(folderIn(hub), '.paca'), { recursive: true });
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expect(errorOf(await fetchModel(hub, 'owner/plain', (file) => file === 'README.md'))).toContain(
+      'none of the files',
+    );
   });
 
   it('is what the variables of Hugging Face say', () => {
