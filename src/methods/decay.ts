@@ -10,7 +10,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
-import { mapTree, type Tree } from '../core/tree.ts';
+import { hasLeaves, mapTree, type Tree } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import type { Spec } from '../spec/tensor.ts';
 import { adapterConfig, type Treatment } from './adapt.ts';
@@ -45,23 +45,14 @@ const doraTarget = <T extends Spec>(k: Kernels<T>, plans: readonly DoraPlan[], p
   };
 };
 
-const siteTarget = <T extends Spec>(
+const pacaTarget = <T extends Spec>(
   k: Kernels<T>,
-  towards: DecayTowards,
   { path, operation }: Site,
-  treatment: Treatment,
+  plans: Extract<Treatment, { method: 'paca' }>['adapters'],
   params: Tree<T>,
 ): Result<Tree<T>> => {
-  if (treatment.method === 'frozen') return E.right({});
-  if (treatment.method === 'dora' && towards === 'pretrained')
-    return E.right(doraTarget(k, treatment.adapters, params));
-  if (treatment.method === 'lora' || treatment.method === 'dora' || treatment.method === 'moslora') {
-    const why = `as ${treatment.method} does not train the weight itself`;
-    return fail('ConfigError', `decayTowards: 'pretrained', ${why}`, "'zero'", path);
-  }
-  if (treatment.method === 'full') return E.right(mapTree(params, (p) => k.cast(p, p.dtype)));
   const { weight, adapters } = params as unknown as PacaParams<T>;
-  const configs = treatment.adapters.map(adapterConfig);
+  const configs = plans.map(adapterConfig);
   const scaled = configs.find(({ active, trains, scale }) => active && trains && scale !== 1);
   return scaled === undefined
     ? E.right({
@@ -72,9 +63,32 @@ const siteTarget = <T extends Spec>(
     : fail('ConfigError', "alpha = rank where decayTowards is 'zero' (s = 1)", `s = ${scaled.scale}`, path);
 };
 
+/** Weights that train in full, towards where they are now, or null for 0. */
+const weightTarget = <T extends Spec>(k: Kernels<T>, towards: DecayTowards, trained: Tree<T>): Tree<T> | null =>
+  towards === 'zero' || !hasLeaves(trained) ? null : mapTree(trained, (p) => k.cast(p, p.dtype));
+
+/** The target of a site, or null for 0. */
+const siteTarget = <T extends Spec>(
+  k: Kernels<T>,
+  towards: DecayTowards,
+  site: Site,
+  treatment: Treatment,
+  params: Tree<T>,
+  trained: Tree<T>,
+): Result<Tree<T> | null> => {
+  const { method } = treatment;
+  if (method === 'frozen') return E.right(null);
+  if (method === 'full') return E.right(weightTarget(k, towards, trained));
+  if (towards === 'pretrained') return E.right(method === 'dora' ? doraTarget(k, treatment.adapters, params) : null);
+  if (method === 'paca') return pacaTarget(k, site, treatment.adapters, params);
+  const why = `as ${method} does not train the weight itself`;
+  return fail('ConfigError', `decayTowards: 'pretrained', ${why}`, "'zero'", site.path);
+};
+
 /**
- * The target in the shape of what trains, or null for 0. `params` has one entry for each site's path.
- * Errors: `zero` for PaCA with s ≠ 1, where the value form is not defined.
+ * The target in the shape of what trains, or null for 0. `params` and `trained`, the part of them that trains, have one
+ * entry for each path. What trains and is no site, an embedding or a norm, trains in full.
+ * Errors: `zero` for PaCA with s ≠ 1, where the value form is not defined, and for methods that add a product to W.
  */
 export const decayTarget = <T extends Spec>(
   k: Kernels<T>,
@@ -82,22 +96,29 @@ export const decayTarget = <T extends Spec>(
   sites: readonly Site[],
   treatmentOf: (site: Site) => Treatment,
   params: Tree<T>,
+  trained: Tree<T>,
 ): Result<Tree<T> | null> => {
-  const isZero = (site: Site): boolean => {
-    const { method } = treatmentOf(site);
-    if (method === 'frozen') return true;
-    return towards === 'zero' ? method === 'full' : method !== 'full' && method !== 'dora';
-  };
-  if (sites.every(isZero)) return E.right(null);
+  const siteAt = new Map(sites.map((site) => [site.path, site]));
   const at = params as { readonly [path: string]: Tree<T> };
   return pipe(
-    sites,
-    E.traverseArray((site) =>
-      pipe(
-        siteTarget(k, towards, site, treatmentOf(site), at[site.path] ?? {}),
-        E.map((target) => [site.path, target] as const),
-      ),
+    Object.entries(trained as { readonly [path: string]: Tree<T> }),
+    E.traverseArray(([path, part]) => {
+      const site = siteAt.get(path);
+      const target =
+        site === undefined
+          ? E.right(weightTarget(k, towards, part))
+          : siteTarget(k, towards, site, treatmentOf(site), at[path] ?? {}, part);
+      return pipe(
+        target,
+        E.map((found) => ({ path, part, found })),
+      );
+    }),
+    E.map((entries) =>
+      entries.every(({ found }) => found === null)
+        ? null
+        : Object.fromEntries(
+            entries.map(({ path, part, found }) => [path, found ?? mapTree(part, ({ shape }) => k.full(shape, 0))]),
+          ),
     ),
-    E.map((entries) => Object.fromEntries(entries)),
   );
 };

@@ -83,6 +83,13 @@ describe('paca finetune of a language model', () => {
     expect(losses.at(-1).loss).toBeLessThan(losses[0].loss / 2);
   });
 
+  it('in full decays towards the base, or towards 0: embedding and norms with the rest', async () => {
+    const full = { '--method': 'full', '--rank': null, '--decay': '0.1' };
+    const runs = [await run('decays', full), await run('decays-zero', { ...full, '--decay-towards': 'zero' })];
+    const plain = await run('decays-not', { ...full, '--decay': '0' });
+    expect(new Set([...runs, plain].map(({ digest }) => digest)).size).toBe(3);
+  });
+
   it.each(['paca', 'lora', 'dora', 'moslora'] as const)(
     'leaves an adapter of %s that PEFT’s layout describes',
     async (method) => {

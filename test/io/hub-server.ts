@@ -11,6 +11,8 @@ export interface Faults {
   spoil?: string;
   /** Lists this as the digest of small files, once. */
   digest?: string;
+  /** Is waited for before the content of a file is sent. */
+  before?: (name: string) => Promise<void>;
 }
 
 export interface HubServer {
@@ -48,11 +50,17 @@ export const hubServer = async (models: Readonly<Record<string, Model>>): Promis
   const reads: string[] = [];
   const faults: Faults = {};
 
-  const sendFile = (req: IncomingMessage, res: ServerResponse, name: string, whole: Uint8Array): void => {
+  const sendFile = async (
+    req: IncomingMessage,
+    res: ServerResponse,
+    name: string,
+    whole: Uint8Array,
+  ): Promise<void> => {
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(req.headers.range ?? '') ?? [];
     const [from, to] = first === undefined ? [0, whole.length] : [Number(first), Number(last) + 1];
     const isProbe = from === 0 && to === 1;
     if (!isProbe) reads.push(first === undefined ? name : `${name} ${from}-${to}`);
+    if (!isProbe) await faults.before?.(name);
     const bytes = Buffer.from(whole.subarray(from, to));
     res.writeHead(first === undefined ? 200 : 206, {
       etag: `"${gitDigest(whole)}"`,
@@ -101,7 +109,7 @@ export const hubServer = async (models: Readonly<Record<string, Model>>): Promis
     const found = find(decodeURIComponent(new URL(req.url ?? '', 'http://hub').pathname), req.headers.authorization);
     if (typeof found === 'string') {
       const file = found.slice(found.lastIndexOf('/') + 1);
-      sendFile(req, res, file, models[found.slice(0, found.lastIndexOf('/'))]!.files[file]!);
+      void sendFile(req, res, file, models[found.slice(0, found.lastIndexOf('/'))]!.files[file]!);
       return;
     }
     const [status, json] = found;

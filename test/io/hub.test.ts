@@ -1,6 +1,9 @@
 /** Checkpoints by name, from a hub on this machine. */
-import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
 import { fetchFromHub, type Hub, hubOf, parseHubName } from '../../src/io/hub-node.ts';
@@ -28,10 +31,12 @@ interface Fetched {
   readonly told: readonly string[];
 }
 
-const fetchModel = async (hub: Hub, name = 'owner/plain'): Promise<Fetched> => {
+const isWanted = (file: string): boolean => /\.(json|safetensors)$/.test(file);
+
+const fetchModel = async (hub: Hub, name = 'owner/plain', wanted = isWanted): Promise<Fetched> => {
   const told: string[] = [];
   server.reads.length = 0;
-  const result = await fetchFromHub(hub, parseHubName(name)!, (file) => /\.(json|safetensors)$/.test(file), {
+  const result = await fetchFromHub(hub, parseHubName(name)!, wanted, {
     onFile: (file) => told.push(file),
     onOffline: (commit) => told.push(`offline ${commit}`),
   });
@@ -147,6 +152,86 @@ describe('a fetch that goes wrong', () => {
   });
 });
 
+describe('a file that several processes fetch', () => {
+  const blobsIn = (hub: Hub): string => join(folderIn(hub), 'blobs');
+  const incomplete = (hub: Hub): readonly string[] =>
+    readdirSync(blobsIn(hub)).filter((name) => name.includes('incomplete'));
+
+  /** The hub with a start of the large file, which the process of this number holds. */
+  const heldBy = async (name: string, pid: number): Promise<Hub> => {
+    const hub = hubAt(name);
+    await fetchModel(hub);
+    const large = readdirSync(blobsIn(hub)).find((blob) => blob.length === 64)!;
+    rmSync(join(blobsIn(hub), large));
+    const held = `${large}.paca-incomplete.${encodeURIComponent(hostname())}.${pid}.0`;
+    writeFileSync(join(blobsIn(hub), held), files['model.safetensors'].subarray(0, 40_000));
+    return hub;
+  };
+
+  /** Resolves for all of so many callers at once. */
+  const meeting = (count: number): (() => Promise<void>) => {
+    let [waiting, open] = [0, (): void => undefined];
+    const met = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    return () => {
+      waiting += 1;
+      if (waiting === count) open();
+      return met;
+    };
+  };
+
+  it.each([2, 3])('is whole for each of %i that fetch it at once', async (count) => {
+    const hub = hubAt(`at once ${count}`);
+    const meet = meeting(count);
+    server.faults.before = (name) => (name === 'model.safetensors' ? meet() : Promise.resolve());
+    const all = await Promise.all(Array.from({ length: count }, () => fetchModel(hub)));
+    delete server.faults.before;
+    expect(all.map(({ result }) => result)).toEqual(Array(count).fill(E.right(snapshotIn(hub))));
+    expectWhole(hub);
+    expect(lstatSync(join(snapshotIn(hub), 'model.safetensors')).isSymbolicLink()).toBe(true);
+    expect(
+      readdirSync(blobsIn(hub))
+        .map(({ length }) => length)
+        .sort(),
+    ).toEqual([40, 64]);
+  });
+
+  it('goes on from what a process left that is gone', async () => {
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    const hub = await heldBy('left', pid);
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expect(server.reads).toEqual(['model.safetensors 40000-100000']);
+    expectWhole(hub);
+    expect(incomplete(hub)).toEqual([]);
+  });
+
+  it('takes nothing from a process that is there', async () => {
+    const hub = await heldBy('held', process.pid);
+    let seen: readonly string[] = [];
+    server.faults.before = async () => {
+      seen = incomplete(hub);
+    };
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    delete server.faults.before;
+    expect(server.reads).toEqual(['model.safetensors']);
+    expect(seen.length).toBe(2);
+    expectWhole(hub);
+  });
+
+  it('has no name where what lies on the disk is not what came', async () => {
+    const hub = hubAt('scribbled');
+    server.faults.before = async (name) => {
+      const [own] = name === 'model.safetensors' ? incomplete(hub) : [];
+      if (own !== undefined) truncateSync(join(blobsIn(hub), own), 200_000);
+    };
+    expect(errorOf(await fetchModel(hub))).toContain('other bytes of model.safetensors');
+    delete server.faults.before;
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expectWhole(hub);
+  });
+});
+
 describe('where the hub is', () => {
   it('reads with a token what it may', async () => {
     const { result } = await fetchModel(hubAt('gated', { token: 'hf_mine' }), 'owner/gated');
@@ -163,6 +248,32 @@ describe('where the hub is', () => {
       result: E.right(snapshotIn(hub)),
       told: [`offline ${COMMIT}`],
     });
+  });
+
+  it.each<[string, Partial<Hub>, string]>([
+    ['no network', { url: 'http://127.0.0.1:9' }, 'an answer of http://127.0.0.1:9'],
+    ['nobody to be asked', { offline: true }, 'HF_HUB_OFFLINE, and model.safetensors not fetched before'],
+  ])('takes no part of a model for the whole: %s', async (name, changes, message) => {
+    const hub = hubAt(`part ${name}`);
+    const isConfig = (file: string): boolean => file === 'config.json';
+    await fetchModel(hub, 'owner/plain', isConfig);
+    const away = { ...hub, ...changes };
+    expect(errorOf(await fetchModel(away))).toContain(message);
+    expect((await fetchModel(away, 'owner/plain', isConfig)).result).toEqual(E.right(snapshotIn(hub)));
+    await fetchModel(hub);
+    expect((await fetchModel(away)).result).toEqual(E.right(snapshotIn(hub)));
+    writeFileSync(join(snapshotIn(hub), 'model.safetensors'), 'cut');
+    expect(errorOf(await fetchModel(away))).toContain(message);
+  });
+
+  it('takes what other tools fetched, of which there is no list', async () => {
+    const hub = hubAt('of others', { offline: true });
+    await fetchModel({ ...hub, offline: false });
+    rmSync(join(folderIn(hub), '.paca'), { recursive: true });
+    expect((await fetchModel(hub)).result).toEqual(E.right(snapshotIn(hub)));
+    expect(errorOf(await fetchModel(hub, 'owner/plain', (file) => file === 'README.md'))).toContain(
+      'none of the files',
+    );
   });
 
   it('is what the variables of Hugging Face say', () => {

@@ -4,11 +4,15 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
-import type { Tree } from '../../src/core/tree.ts';
+import { rngFromSeed } from '../../src/core/rng.ts';
+import { leafPaths, type Tree } from '../../src/core/tree.ts';
 import type { Treatment } from '../../src/methods/adapt.ts';
 import { adapt } from '../../src/methods/adapt.ts';
 import { type DecayTowards, decayTarget } from '../../src/methods/decay.ts';
 import { columnView, type Site, weightShape } from '../../src/methods/operation.ts';
+import { evaluate, initialWeights, sitesOf } from '../../src/models/architecture.ts';
+import { llama } from '../../src/models/llama/llama.ts';
+import { buildModel } from '../../src/models/model.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { applyDeltas } from '../../src/optim/transform.ts';
 import { orThrow, showError } from '../../src/spec/errors.ts';
@@ -17,6 +21,7 @@ import * as any from '../support/arbitraries.ts';
 import { columnsOfWeight } from '../support/effective.ts';
 import { fc } from '../support/fast-check.ts';
 import { f64, host, f32 as k, normal, normal32, numbersOf, type R, whole } from '../support/tensors.ts';
+import { tinyLlama } from '../support/tiny-llama.ts';
 
 const site: fc.Arbitrary<Site> = fc.oneof(
   fc
@@ -31,8 +36,9 @@ const paca = (indices: Int32Array, alpha = indices.length): Treatment => ({
 });
 
 const targetAt = (towards: DecayTowards, at: Site, treatment: Treatment, weight: HostTensorOf<'f64'>) => {
-  const { params } = orThrow(adapt(k, at, { weight }, treatment));
-  return decayTarget(k, towards, [at], () => treatment, { [at.path]: params });
+  const { params, layer } = orThrow(adapt(k, at, { weight }, treatment));
+  const trained = { [at.path]: layer.trainable(params) };
+  return decayTarget(k, towards, [at], () => treatment, { [at.path]: params }, trained);
 };
 
 describe('the target', () => {
@@ -95,6 +101,67 @@ describe('the target', () => {
       "ConfigError in a.b: expected alpha = rank where decayTowards is 'zero' (s = 1), got s = 2",
     );
   });
+});
+
+describe('the target of a LLaMA', () => {
+  const architecture = llama(tinyLlama({ tied: false }));
+  const sites = sitesOf(architecture);
+  const weights = initialWeights(architecture, rngFromSeed(5));
+
+  const targetOf = (towards: DecayTowards, treatmentOf: (site: Site) => Treatment, trains: boolean) => {
+    const model = orThrow(buildModel(k, architecture, weights, treatmentOf, () => trains));
+    const trained = model.layer(evaluate).trainable(model.params);
+    return { trained, target: decayTarget(k, towards, sites, treatmentOf, model.params, trained) };
+  };
+
+  const pathsOf = (tree: Tree<R>): readonly string[] => leafPaths(tree).map(([path]) => path);
+
+  it('that trains in full is every weight where it began, the embedding and the norms too', async () => {
+    const { trained, target } = targetOf('pretrained', () => ({ method: 'full' }), true);
+    const began = orThrow(target)!;
+    expect(pathsOf(began)).toEqual(pathsOf(trained));
+    expect([...pathsOf(began)].sort()).toEqual(Object.keys(weights).sort());
+    for (const [path, leaf] of leafPaths(began)) expect(await numbersOf(k, leaf)).toEqual([...weights[path]!.data]);
+    expect(orThrow(targetOf('zero', () => ({ method: 'full' }), true).target)).toBeNull();
+  });
+
+  it('outlives the state that trains', async () => {
+    const { trained, target } = targetOf('pretrained', () => ({ method: 'full' }), true);
+    k.donate(trained);
+    for (const [path, leaf] of leafPaths(orThrow(target)!))
+      expect(await numbersOf(k, leaf)).toEqual([...weights[path]!.data]);
+  });
+
+  /** The attention by PaCA, the head frozen, the rest in full. */
+  const mixed = ({ path }: Site): Treatment => {
+    if (path === 'lm_head') return { method: 'frozen' };
+    return path.includes('self_attn') ? paca(Int32Array.of(1, 4)) : { method: 'full' };
+  };
+
+  it.each(['pretrained', 'zero'] as const)(
+    'has the shape of what trains where methods are mixed, for %s',
+    async (towards) => {
+      const { trained, target } = targetOf(towards, mixed, true);
+      const found = orThrow(target)!;
+      const shapes = (tree: Tree<R>): unknown => leafPaths(tree).map(([path, { shape }]) => [path, shape]);
+      expect(shapes(found)).toEqual(shapes(trained));
+      for (const [path, leaf] of leafPaths(found)) {
+        const numbers = await numbersOf(k, leaf);
+        const isDelta = path.endsWith('delta');
+        if (isDelta === (towards === 'pretrained'))
+          expect(
+            numbers.every((x) => x === 0),
+            path,
+          ).toBe(true);
+        else if (!isDelta) expect(numbers, path).toEqual([...weights[path]!.data]);
+        else
+          expect(
+            numbers.some((x) => x !== 0),
+            path,
+          ).toBe(true);
+      }
+    },
+  );
 });
 
 /** N steps of AdamW with given gradients, from `start`; the parameter after the last. */

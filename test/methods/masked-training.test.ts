@@ -88,7 +88,8 @@ const bothRuns = (setup: Setup) => {
       },
     ]),
   );
-  const target = orThrow(decayTarget(k, 'zero', sites, paca, adapted.params));
+  const trained = adapted.layer(evaluate).trainable(adapted.params);
+  const target = orThrow(decayTarget(k, 'zero', sites, paca, adapted.params, trained));
   return {
     sites,
     base: adapted.params,

@@ -4,7 +4,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../../core/fused.ts';
 import type { Loss } from '../../layers/losses.ts';
 import { type DecayTowards, decayTarget } from '../../methods/decay.ts';
-import { type Architecture, sitesOf } from '../../models/architecture.ts';
+import { type Architecture, evaluate, sitesOf } from '../../models/architecture.ts';
 import type { Model } from '../../models/model.ts';
 import type { Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
@@ -25,9 +25,19 @@ export const problemOf = <T extends Spec>(
   { treatmentOf }: Adaptation,
   s: ProblemSettings & Pick<Problem<T, unknown>, 'dropBackward'>,
   loss: Loss<T, unknown>,
-): Result<Problem<T, unknown>> =>
-  pipe(
-    s.decay > 0 ? decayTarget(k, s.decayTowards, sitesOf(architecture), treatmentOf, model.params) : E.right(null),
+): Result<Problem<T, unknown>> => {
+  const { params } = model;
+  return pipe(
+    s.decay > 0
+      ? decayTarget(
+          k,
+          s.decayTowards,
+          sitesOf(architecture),
+          treatmentOf,
+          params,
+          model.layer(evaluate).trainable(params),
+        )
+      : E.right(null),
     E.map((target) => ({
       kernels: k,
       model,
@@ -37,3 +47,4 @@ export const problemOf = <T extends Spec>(
       dropBackward: s.dropBackward ?? 0,
     })),
   );
+};
