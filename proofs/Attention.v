@@ -93,8 +93,9 @@ Section Attention.
   Context {N Q K H G W : Type} `{Finite N} `{Finite Q} `{Finite K} `{Finite H} `{Finite G} `{Finite W}.
   Variable group : H -> G.
   Variable scale : R.
-  Variable visible : Q -> K -> bool.
-  Hypothesis sees : forall t, exists u, visible t u = true.
+  (** Each case has a mask of its own: rows of packed documents are covered. *)
+  Variable visible : N -> Q -> K -> bool.
+  Hypothesis sees : forall n t, exists u, visible n t u = true.
 
   Definition queries : Type := ((N * Q) * (H * W))%type.
   Definition keys : Type := ((N * K) * (G * W))%type.
@@ -105,7 +106,7 @@ Section Attention.
   (** s = scale * q.k, p = softmax s, y = sum p * v *)
   Definition scores z n h t : K -> R :=
     fun u => scale * sum (fun c => q_of z n t h c * k_of z n u (group h) c).
-  Definition probabilities z n h t : K -> R := softmax (visible t) (scores z n h t).
+  Definition probabilities z n h t : K -> R := softmax (visible n t) (scores z n h t).
   Definition attention z : queries -> R := fun i =>
     let '((n, t), (h, c)) := i in sum (fun u => probabilities z n h t u * v_of z n u (group h) c).
 
@@ -154,7 +155,7 @@ Section Attention.
       apply (diff_sum (fun u z => probabilities z n h t u * v_of z n u (group h) c)); intros u.
       apply (diff_mult (fun z => probabilities z n h t u) (fun z => v_of z n u (group h) c));
         [| unfold v_of; apply diff_coord].
-      exact (diff_softmax (visible t) (sees t) (fun j z => scores z n h t j) z (l n h t) u
+      exact (diff_softmax (visible n t) (sees n t) (fun j z => scores z n h t j) z (l n h t) u
                (fun j => diff_scores z n h t j)).
     - intros dy d; unfold attention_backward; rewrite !dot_both; unfold dot.
       (* the left side, head by head *)

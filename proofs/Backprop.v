@@ -68,24 +68,26 @@ Proof.
   now apply fgrad_grad.
 Qed.
 
-(** The same for what trains here, the delta form W + s * delta: its gradient is s times what the backward pass returns. *)
-Theorem paca_delta_gradient {C D} (n : net (A := R) C D) (w0 : widx n -> R) (s : R)
+(** The same for what trains here, the delta form W + s * delta: its gradient is s times what the backward pass returns. Each
+    adapter has a scale of its own: s is a number for each weight. *)
+Theorem paca_delta_gradient {C D} (n : net (A := R) C D) (w0 s : widx n -> R)
     (d : tidx n -> R) X (loss : act D -> R) G :
   no_repeats n ->
-  let w := weights_of (trained n) (put_delta w0 s) w0 d in
+  let w := weights_of (trained n) (fun i => put_delta w0 (s i) i) w0 d in
   maps_ok n w X ->
   is_fgrad loss (rrun n w X) G ->
-  is_grad (fun d => loss (rrun n (weights_of (trained n) (put_delta w0 s) w0 d) X)) d
-          (fun j => s * snd (rbackward n w (rkeep n w X) G) j).
+  is_grad (fun d => loss (rrun n (weights_of (trained n) (fun i => put_delta w0 (s i) i) w0 d) X)) d
+          (fun j => s (trained n j) * snd (rbackward n w (rkeep n w X) G) j).
 Proof.
   intros nr w ok hl; rewrite paca_backprop_correct; simpl.
   destruct (loss_gradients _ w X _ _ loss G (backprop_vjp n w X ok) hl) as [gw _].
-  apply (grad_affine (fun w => loss (rrun n w X)) (weights_of (trained n) (put_delta w0 s) w0)
-           (fun d i => s * scatter (trained n) (fun _ => 0) d i) (fun g j => s * gather (trained n) g j)).
+  apply (grad_affine (fun w => loss (rrun n w X)) (weights_of (trained n) (fun i => put_delta w0 (s i) i) w0)
+           (fun d i => s i * scatter (trained n) (fun _ => 0) d i) (fun g j => s (trained n j) * gather (trained n) g j)).
   - intros t e; extensionality i; unfold weights_of, scatter, along.
-    destruct (preimage (trained n) i); unfold put_delta; lra.
-  - intros u e; rewrite dot_scal_r, (dot_gather _ (trained_inj n nr)).
-    rewrite (dot_comm (fun j => s * _)), dot_scal_r, dot_comm; auto.
+    destruct (preimage (trained n) i) as [j |] eqn:p; unfold put_delta; [rewrite <- (preimage_some _ _ _ p) |]; ring.
+  - intros u e; transitivity (dot (fun i => s i * u i) (scatter (trained n) (fun _ => 0) e)).
+    + apply sum_ext; intros i; ring.
+    + exact (dot_gather _ (trained_inj n nr) (fun i => s i * u i) e).
   - now apply fgrad_grad.
 Qed.
 

@@ -90,6 +90,9 @@ Section PaCA.
   Notation self := (proj_self_adjoint idx).
   Notation idem := (proj_idem idx).
 
+  Lemma everywhere : differentiable_along_run L gL (proj idx) eta w0.
+  Proof. intros t r _; apply gL_grad. Qed.
+
   Lemma smooth : smooth_along_run gL (proj idx) eta w0 (fun _ => beta).
   Proof.
     intros t r hr; apply (smooth_segment (proj idx) self gL beta lipschitz_proj); auto.
@@ -102,27 +105,29 @@ Section PaCA.
       - eta t * (1 - beta * eta t / 2) * dot (paca_grad t) (paca_grad t).
   Proof.
     rewrite paca_grad_norm, !merged_iter.
-    exact (masked_step_descent L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth t).
+    exact (masked_step_descent L gL _ self idem eta w0 (fun _ => beta) everywhere smooth t).
   Qed.
 
   (** No global constant is needed for this: [b t] is how fast the slope grows along step t, as a run can measure it. *)
   Theorem paca_descent_along_path (b : nat -> R) :
+    differentiable_along_run L gL (proj idx) eta w0 ->
     smooth_along_run gL (proj idx) eta w0 b -> forall t,
     L (merged (S t)) <= L (merged t) - eta t * (1 - b t * eta t / 2) * dot (paca_grad t) (paca_grad t).
   Proof.
-    intros sm t; rewrite paca_grad_norm, !merged_iter.
-    exact (masked_step_descent L gL gL_grad _ self idem eta w0 b sm t).
+    intros ok sm t; rewrite paca_grad_norm, !merged_iter.
+    exact (masked_step_descent L gL _ self idem eta w0 b ok sm t).
   Qed.
 
   (** Summed over a run: what a run can have spent on gradients is what its loss has fallen. *)
   Theorem paca_sum_along_path (b : nat -> R) :
+    differentiable_along_run L gL (proj idx) eta w0 ->
     smooth_along_run gL (proj idx) eta w0 b -> forall T,
     lsum (seq 0 T) (fun t => eta t * (1 - b t * eta t / 2) * dot (paca_grad t) (paca_grad t)) <= L w0 - L (merged T).
   Proof.
-    intros sm T; rewrite merged_iter.
+    intros ok sm T; rewrite merged_iter.
     rewrite (lsum_ext _ _ (fun t => gain eta b t * pg2 gL (proj idx) (iter gL (proj idx) eta w0 t)))
       by (intros; now rewrite paca_grad_norm).
-    exact (weighted_sum_bounded L gL gL_grad _ self idem eta w0 b sm T).
+    exact (weighted_sum_bounded L gL _ self idem eta w0 b ok sm T).
   Qed.
 
   (** A constant step 0 < eta < 2/beta, or any schedule with the same lower bound. *)
@@ -133,7 +138,7 @@ Section PaCA.
   Theorem paca_monotone t : L (merged (S t)) <= L (merged t).
   Proof.
     rewrite !merged_iter.
-    exact (monotone L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth c c_pos c_gain t).
+    exact (monotone L gL _ self idem eta w0 (fun _ => beta) everywhere smooth c c_pos c_gain t).
   Qed.
 
   Theorem paca_sum_bounded T :
@@ -141,15 +146,15 @@ Section PaCA.
   Proof.
     rewrite (lsum_ext _ _ (fun t => pg2 gL (proj idx) (iter gL (proj idx) eta w0 t)))
       by (intros; apply paca_grad_norm).
-    exact (sum_bounded L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth Lmin (fun t => bounded _) c c_pos c_gain T).
+    exact (sum_bounded L gL _ self idem eta w0 (fun _ => beta) everywhere smooth Lmin (fun t => bounded _) c c_pos c_gain T).
   Qed.
 
   Theorem paca_best_iterate T : (0 < T)%nat ->
     exists t, (t < T)%nat /\
       dot (paca_grad t) (paca_grad t) <= (L w0 - Lmin) / (INR T * c).
   Proof.
-    intros h; destruct (best_iterate L gL gL_grad _ self idem
-      eta w0 (fun _ => beta) smooth Lmin (fun t => bounded _) c c_pos c_gain T h) as [t [ht e]].
+    intros h; destruct (best_iterate L gL _ self idem
+      eta w0 (fun _ => beta) everywhere smooth Lmin (fun t => bounded _) c c_pos c_gain T h) as [t [ht e]].
     exists t; now rewrite paca_grad_norm.
   Qed.
 
@@ -158,14 +163,14 @@ Section PaCA.
     replace (fun t => dot (paca_grad t) (paca_grad t))
       with (fun t => pg2 gL (proj idx) (iter gL (proj idx) eta w0 t))
       by (extensionality t; now rewrite paca_grad_norm).
-    exact (gradient_vanishes L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth
+    exact (gradient_vanishes L gL _ self idem eta w0 (fun _ => beta) everywhere smooth
       Lmin (fun t => bounded _) c c_pos c_gain).
   Qed.
 
   Theorem paca_loss_converges : { l | Un_cv (fun t => L (merged t)) l }.
   Proof.
-    destruct (loss_converges L gL gL_grad _ self idem
-      eta w0 (fun _ => beta) smooth Lmin (fun t => bounded _) c c_pos c_gain) as [l h]; exists l.
+    destruct (loss_converges L gL _ self idem
+      eta w0 (fun _ => beta) everywhere smooth Lmin (fun t => bounded _) c c_pos c_gain) as [l h]; exists l.
     replace (fun t => L (merged t)) with (fun t => L (iter gL (proj idx) eta w0 t))
       by (extensionality t; now rewrite merged_iter); exact h.
   Qed.
@@ -185,10 +190,10 @@ Section PaCA.
                           = Rabs s * norm (vsub d (delta (phi k)))).
     { intros k; rewrite <- merged_iter; unfold merged; rewrite af, norm_scal; f_equal.
       unfold norm; f_equal; now rewrite dot_gather, gather_scatter. }
-    assert (st := limit_is_stationary L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth
-      Lmin (fun t => bounded _) c c_pos c_gain phi (weights_at d) sub).
+    assert (st := limit_is_stationary L gL _ self idem eta w0 (fun _ => beta) everywhere smooth
+      Lmin (fun t => bounded _) c c_pos c_gain gL_grad phi (weights_at d) sub).
     assert (z : pg2 gL (proj idx) (weights_at d) = 0).
-    { apply (stationary_iff L gL gL_grad _ self idem), st.
+    { apply (stationary_iff L gL _ self idem gL_grad), st.
       - extensionality i; unfold proj, vsub, weights_at, weights_of, scatter, selected; destruct (preimage idx i); lra.
       - apply (lipschitz_continuous gL (proj idx) beta); auto using lipschitz_proj.
       - intros eps he; assert (sp := Rabs_pos s).
@@ -219,7 +224,7 @@ Section PaCA.
     forall t, L (merged t) - Lstar <= (1 - 2 * mu * c) ^ t * (L w0 - Lstar).
   Proof.
     intros m low pl t; rewrite merged_iter.
-    apply (linear_rate L gL gL_grad _ self idem eta w0 (fun _ => beta) smooth c c_pos c_gain mu Lstar m).
+    apply (linear_rate L gL _ self idem eta w0 (fun _ => beta) everywhere smooth c c_pos c_gain mu Lstar m).
     - intros k; rewrite <- merged_iter.
       replace (pg2 gL (proj idx) (merged k)) with (dot (paca_grad k) (paca_grad k))
         by (rewrite paca_grad_norm, merged_iter; auto).

@@ -12,12 +12,11 @@ Section DescentLemma.
   Context {I : Type} `{Finite I}.
   Variable L : (I -> R) -> R.
   Variable gL : (I -> R) -> (I -> R).
-  Hypothesis gL_grad : forall w, is_grad L w (gL w).
 
-  Lemma derivative_along w d t :
+  Lemma derivative_along w d t : is_grad L (along w t d) (gL (along w t d)) ->
     derivable_pt_lim (fun s => L (along w s d)) t (dot (gL (along w t d)) d).
   Proof.
-    intros eps he; destruct (gL_grad (along w t d) d eps he) as [delta h].
+    intros gL_grad eps he; destruct (gL_grad d eps he) as [delta h].
     exists delta; intros s s0 sd; specialize (h s s0 sd).
     replace (along w (t + s) d) with (along (along w t d) (0 + s) d)
       by (extensionality i; unfold along; lra).
@@ -26,22 +25,23 @@ Section DescentLemma.
     exact h.
   Qed.
 
-  (** Only a one-sided bound along the segment from w to w + d is used. *)
+  (** Only the segment from w to w + d matters: there the loss must have the gradient, and a one-sided bound is enough. *)
   Lemma descent_segment beta w d :
+    (forall t, 0 <= t <= 1 -> is_grad L (along w t d) (gL (along w t d))) ->
     (forall t, 0 <= t <= 1 -> dot (vsub (gL (along w t d)) (gL w)) d <= beta * t * dot d d) ->
     L (along w 1 d) <= L w + dot (gL w) d + beta / 2 * dot d d.
   Proof.
-    intros lip.
+    intros gL_grad lip.
     pose (psi := fun t => L (along w t d) - t * dot (gL w) d - beta / 2 * dot d d * (t * t)).
     pose (psi' := fun t => dot (gL (along w t d)) d - dot (gL w) d - beta * dot d d * t).
     assert (der : forall c, 0 <= c <= 1 -> derivable_pt_lim psi c (psi' c)).
-    { intros c _.
+    { intros c hc.
       replace (psi' c) with (dot (gL (along w c d)) d - 1 * dot (gL w) d
         - beta / 2 * dot d d * (1 * c + c * 1)) by (unfold psi'; field).
       apply (derivable_pt_lim_minus (fun t => L (along w t d) - t * dot (gL w) d)
                (fun t => beta / 2 * dot d d * (t * t))).
       - apply (derivable_pt_lim_minus (fun t => L (along w t d)) (fun t => t * dot (gL w) d));
-          [apply derivative_along |].
+          [apply derivative_along, gL_grad, hc |].
         replace (1 * dot (gL w) d) with (1 * dot (gL w) d + c * 0) by lra.
         apply (derivable_pt_lim_mult (fun t => t) (fun _ => dot (gL w) d));
           [apply derivable_pt_lim_id | apply derivable_pt_lim_const].
@@ -101,17 +101,16 @@ Section Projection.
   Lemma quadratic_bound w d : (forall w, is_grad L w (gL w)) -> P d = d ->
     L (along w 1 d) <= L w + dot (gL w) d + beta / 2 * dot d d.
   Proof.
-    intros gr pd; apply (descent_segment L gL gr); intros t ht; now apply smooth_segment.
+    intros gr pd; apply (descent_segment L gL); [intros; apply gr |]; intros t ht; now apply smooth_segment.
   Qed.
 End Projection.
 
 (** ** Masked gradient descent: w_{t+1} = w_t - eta_t P grad L(w_t). *)
 Section Masked.
   Context {I : Type} `{Finite I}.
-  (** The loss has a gradient; it need not be convex. *)
+  (** The loss need not be convex. *)
   Variable L : (I -> R) -> R.
   Variable gL : (I -> R) -> (I -> R).
-  Hypothesis gL_grad : forall w, is_grad L w (gL w).
 
   Variable P : (I -> R) -> (I -> R).
   Hypothesis P_self : forall u v, dot (P u) v = dot u (P v).
@@ -128,10 +127,13 @@ Section Masked.
   Lemma pg2_pos w : 0 <= pg2 w.
   Proof. apply dot_pos. Qed.
 
-  (** Smoothness is needed along the segments the run walks, nowhere else, and from above only; [beta t] may differ from
+  (** A gradient and smoothness are needed along the segments the run walks, nowhere else, and from above only; [beta t] may differ from
       step to step ([paca verify-convergence] samples it); [smooth_segment] derives it from a Lipschitz gradient. *)
   Variable beta : nat -> R.
   Definition move t : I -> R := fun i => - eta t * P (gL (iter t)) i.
+  Definition differentiable_along_run := forall t s, 0 <= s <= 1 ->
+    is_grad L (along (iter t) s (move t)) (gL (along (iter t) s (move t))).
+  Hypothesis differentiable : differentiable_along_run.
   Definition smooth_along_run := forall t s, 0 <= s <= 1 ->
     dot (vsub (gL (along (iter t) s (move t))) (gL (iter t))) (move t)
     <= beta t * s * dot (move t) (move t).
@@ -142,7 +144,7 @@ Section Masked.
   Theorem masked_step_descent t :
     L (iter (S t)) <= L (iter t) - gain t * pg2 (iter t).
   Proof.
-    assert (h := descent_segment L gL gL_grad (beta t) (iter t) (move t) (smooth t)).
+    assert (h := descent_segment L gL (beta t) (iter t) (move t) (differentiable t) (smooth t)).
     replace (along (iter t) 1 (move t)) with (iter (S t)) in h
       by (extensionality i; simpl; unfold gd_step, move, along; lra).
     unfold move in h.
@@ -242,6 +244,9 @@ Section Masked.
         by (extensionality i; unfold vsub, gd_step, along; lra).
       apply (P_fix_sub P P_self); [exact IH | now rewrite (P_scal P P_self), P_idem].
   Qed.
+
+  (** From here on the loss has a gradient at the limit too. *)
+  Hypothesis gL_grad : forall w, is_grad L w (gL w).
 
   Definition stationary w := forall d, P d = d -> derivable_pt_lim (fun t => L (along w t d)) 0 0.
 

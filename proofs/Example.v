@@ -111,8 +111,8 @@ Section Regression.
     Un_cv (fun t => dot (g t) (g t)) 0.
   Proof.
     intros c w g L.
-    apply (training_converges regression regression_batch regression_loss regression_no_repeats regression_maps_ok
-      regression_loss_ok s (fun _ => rate) w0 0 steepness rate (fun _ => eq_refl)); auto using steepness_lipschitz.
+    apply (training_converges regression regression_batch regression_loss regression_no_repeats
+      regression_loss_ok s (fun _ => rate) w0 0 steepness rate (fun _ => eq_refl)); auto using steepness_lipschitz, regression_maps_ok.
     intros u; apply sum_nonneg; intros m; now apply squared_error_nonneg.
   Qed.
 End Regression.

@@ -53,9 +53,16 @@ Section Numbers.
     fun p => match patch (snd (fst p), snd p) with
              | Some s => X (fst (fst p), s) | None => zero end.
 
-  Theorem paca_conv_grad_from_gathered {B P O C K S} `{Finite B} `{Finite P} (ob : order (B * P))
-      (idx : K -> C) (patch : P * C -> option S) (G : (B * P) * O -> A) (X : B * S -> A) :
-    grad_W ob G (im2col (fun p => patch (colmap idx p)) X)
-    = gather (colmap idx) (grad_W ob G (im2col patch X)).
-  Proof. reflexivity. Qed.
+  (** The pixels that were kept, those of the selected channels, are enough: [kept] says which they are, and [patch'] is how
+      the selected columns of a patch read them. *)
+  Theorem paca_conv_grad_from_gathered {B P O C K S S'} `{Finite B} `{Finite P} (ob : order (B * P))
+      (idx : K -> C) (patch : P * C -> option S) (kept : S' -> S) (patch' : P * K -> option S')
+      (G : (B * P) * O -> A) (X : B * S -> A) :
+    (forall p, patch (colmap idx p) = option_map kept (patch' p)) ->
+    grad_W ob G (im2col patch' (gather (colmap kept) X)) = gather (colmap idx) (grad_W ob G (im2col patch X)).
+  Proof.
+    intros reads; extensionality q; unfold gather, grad_W; apply red_ext; intros [b p]; f_equal.
+    unfold im2col; simpl; assert (e := reads (p, snd q)); unfold colmap in e; simpl in e; rewrite e.
+    now destruct (patch' (p, snd q)).
+  Qed.
 End Numbers.

@@ -31,9 +31,9 @@ Section Block.
     i_q : r_q -> C; i_k : r_k -> C; i_v : r_v -> C; i_o : r_o -> q_width;
     i_gate : r_gate -> C; i_up : r_up -> C; i_down : r_down -> M }.
 
-  Variables (epsilon : R) (group : H -> G) (scale : R) (sees : T -> T -> bool) (cosine sine : T -> F -> R).
+  Variables (epsilon : R) (group : H -> G) (scale : R) (sees : N -> T -> T -> bool) (cosine sine : N -> T -> F -> R).
   Hypothesis epsilon_pos : 0 < epsilon.
-  Hypothesis sees_one : forall t, exists u, sees t u = true.
+  Hypothesis sees_one : forall n t, exists u, sees n t u = true.
 
   Definition norm_net (w : C -> R) : net (A := R) (fprod rows C) (fprod rows C) :=
     Map (C := fprod rows C) (D := fprod rows C)
@@ -94,14 +94,15 @@ Section Block.
     simpl; repeat split; [apply h | apply (vjp_rms_norm_rows (B := rows) epsilon epsilon_pos)].
   Qed.
 
-  (** s times what PaCA's backward pass returns is the gradient of the cross-entropy in delta, in every layer. *)
-  Theorem llama_gradient bs w0 s d X (target : rows -> option V) (denominator : R)
+  (** s times what PaCA's backward pass returns is the gradient of the cross-entropy in delta, in every layer, each with a
+      scale of its own. *)
+  Theorem llama_gradient bs w0 (s : widx (decoder bs) -> R) d X (target : rows -> option V) (denominator : R)
       (shift : rows -> (V -> R) -> R) :
     (exists v : V, True) -> no_repeats (decoder bs) ->
-    let w := weights_of (trained (decoder bs)) (put_delta w0 s) w0 d in
+    let w := weights_of (trained (decoder bs)) (fun i => put_delta w0 (s i) i) w0 d in
     let loss := cross_entropy target denominator shift in
-    is_grad (fun d => loss (rrun (decoder bs) (weights_of (trained (decoder bs)) (put_delta w0 s) w0 d) X)) d
-      (fun j => s * snd (rbackward (decoder bs) w (rkeep (decoder bs) w X)
+    is_grad (fun d => loss (rrun (decoder bs) (weights_of (trained (decoder bs)) (fun i => put_delta w0 (s i) i) w0 d) X)) d
+      (fun j => s (trained (decoder bs) j) * snd (rbackward (decoder bs) w (rkeep (decoder bs) w X)
         (cross_entropy_backward target denominator (rrun (decoder bs) w X) 1)) j).
   Proof.
     intros v nr w loss; apply (paca_delta_gradient (decoder bs) w0 s d X loss); auto using llama_maps_ok.

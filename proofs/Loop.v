@@ -83,11 +83,29 @@ Section Loop.
     Qed.
   End OneRun.
 
-  (** A run depends on the batches it has seen, and no others: resuming is going on. *)
+  (** A run depends on the batches it has seen, and no others. *)
   Lemma train_ext bs bs' T : (forall t, (t < T)%nat -> bs t = bs' t) -> train bs T = train bs' T.
   Proof.
     induction T as [| t IH]; intros e; simpl; auto.
     rewrite IH; [now rewrite (e t (le_n _)) | intros k hk; apply e; now apply le_S].
+  Qed.
+
+  (** k more steps, from what a checkpoint holds: the number of steps done, the trained numbers and the optimizer's state. *)
+  Fixpoint resume (bs : nat -> batch A C D) (done : nat) (from : (tidx n -> A) * (tidx n -> S)) (k : nat) :=
+    match k with
+    | O => from
+    | Datatypes.S k =>
+        let (q, s) := resume bs done from k in
+        let g := paca_gradient_of (bs (done + k)%nat) (weights_of (trained n) put w0 q) in
+        (fun j => fst (step (trained n j) (done + k) (q j) (s j) (g j)),
+         fun j => snd (step (trained n j) (done + k) (q j) (s j) (g j)))
+    end.
+  (** Going on from a checkpoint is going on, with whatever batches come then. *)
+  Theorem resumed_is_uninterrupted bs bs' done k : (forall t, (t < done)%nat -> bs t = bs' t) ->
+    resume bs' done (train bs done) k = train bs' (done + k).
+  Proof.
+    intros e; induction k as [| k IH]; simpl; [rewrite PeanoNat.Nat.add_0_r; now apply train_ext |].
+    rewrite PeanoNat.Nat.add_succ_r; simpl; now rewrite IH.
   Qed.
 End Loop.
 
@@ -103,33 +121,33 @@ Proof. induction T as [| t IH]; simpl; auto; now rewrite IH. Qed.
 (** ** Real numbers: the accumulated gradient is the gradient of the batch's loss. *)
 Section Objective.
   Context {C D : ftype} (n : net (A := R) C D) (b : batch R C D) (loss : micro b -> act (A := R) D -> R).
-  Hypothesis maps : forall m w, maps_ok n w (input b m).
   Hypothesis loss_ok : forall m Y, is_fgrad (loss m) Y (dloss b m Y).
 
   Definition objective w := sum (fun m => loss m (rrun n w (input b m))).
   Definition gradient := full_gradient_of 0 Rplus Rmult n (fun _ g => g) b.
 
-  Lemma accumulated_differential w : is_diff objective w (dot (gradient w)).
+  Lemma accumulated_differential w : (forall m, maps_ok n w (input b m)) -> is_diff objective w (dot (gradient w)).
   Proof.
+    intros maps.
     set (g := fun m => snd (rfull_back n w (input b m) (dloss b m (rrun n w (input b m))))).
     assert (h : forall m, is_diff (fun w => loss m (rrun n w (input b m))) w (dot (g m))).
     { intros m; apply diff_grad.
-      exact (proj1 (loss_gradients _ w (input b m) _ _ (loss m) _ (backprop_vjp n w (input b m) (maps m w))
+      exact (proj1 (loss_gradients _ w (input b m) _ _ (loss m) _ (backprop_vjp n w (input b m) (maps m))
                       (loss_ok m _))). }
     refine (diff_ext _ _ _ _ _ (fun _ => eq_refl) _ (diff_sum _ _ _ h)).
     intros d; unfold gradient, full_gradient_of, dot; rewrite sum_swap; apply sum_ext; intros i.
     now rewrite red_sum, <- sum_scal_r.
   Qed.
 
-  Theorem accumulated_gradient w : is_grad objective w (gradient w).
-  Proof. apply fgrad_grad, diff_grad, accumulated_differential. Qed.
+  (** At any weights at which the network is differentiable. *)
+  Theorem accumulated_gradient w : (forall m, maps_ok n w (input b m)) -> is_grad objective w (gradient w).
+  Proof. intros maps; now apply fgrad_grad, diff_grad, accumulated_differential. Qed.
 End Objective.
 
 (** Full-batch PaCA training of a network (the same micro-batches at every step) converges. *)
 Section Converges.
   Context {C D : ftype} (n : net (A := R) C D) (b : batch R C D) (loss : micro b -> act (A := R) D -> R).
   Hypothesis distinct : no_repeats n.
-  Hypothesis maps : forall m w, maps_ok n w (input b m).
   Hypothesis loss_ok : forall m Y, is_fgrad (loss m) Y (dloss b m Y).
   Notation L := (objective n b loss).
   Notation gL := (gradient n b).
@@ -158,19 +176,30 @@ Section Converges.
     apply red_ext; intros m; apply micro_gradient_full.
   Qed.
 
-  (** For any network, deep ones too: the descent of each step, from the smoothness along that step alone. *)
+  (** For any network, deep ones too: the descent of each step, from the smoothness along that step alone. The network must
+      be differentiable on the segments that the run walks, and nowhere else. *)
   Theorem training_descends_along_path (beta : nat -> R) :
+    (forall t r m, 0 <= r <= 1 ->
+       maps_ok n (along (trained_weights t) r (vsub (trained_weights (S t)) (trained_weights t))) (input b m)) ->
     smooth_along_run gL (proj (trained n)) (eta s lr) w0 beta ->
     (forall t, L (trained_weights (S t)) <= L (trained_weights t)
        - eta s lr t * (1 - beta t * eta s lr t / 2) * dot (computed_gradient t) (computed_gradient t)) /\
     (forall T, lsum (seq 0 T) (fun t => eta s lr t * (1 - beta t * eta s lr t / 2)
        * dot (computed_gradient t) (computed_gradient t)) <= L w0 - L (trained_weights T)).
   Proof.
-    intros sm; rewrite computed_gradient_paca, trained_weights_merged.
-    assert (inj := trained_inj n distinct); assert (ok := accumulated_gradient n b loss maps loss_ok).
+    intros maps sm; rewrite computed_gradient_paca; rewrite trained_weights_merged in *.
+    assert (inj := trained_inj n distinct).
+    assert (ok : differentiable_along_run L gL (proj (trained n)) (eta s lr) w0).
+    { intros t r hr; apply (accumulated_gradient n b loss loss_ok); intros m.
+      assert (h := maps t r m hr); rewrite !merged_iter in h by exact inj; simpl in h.
+      replace (move gL (proj (trained n)) (eta s lr) w0 t)
+        with (vsub (gd_step gL (proj (trained n)) (eta s lr t) (iter gL (proj (trained n)) (eta s lr) w0 t))
+                (iter gL (proj (trained n)) (eta s lr) w0 t))
+        by (extensionality i; unfold gd_step, move, vsub, along; lra).
+      exact h. }
     split; [intros t | intros T].
-    - exact (paca_descent_along_path (trained n) inj L gL ok w0 s lr beta sm t).
-    - exact (paca_sum_along_path (trained n) inj L gL ok w0 s lr beta sm T).
+    - exact (paca_descent_along_path (trained n) inj L gL w0 s lr beta ok sm t).
+    - exact (paca_sum_along_path (trained n) inj L gL w0 s lr beta ok sm T).
   Qed.
 
   (** Where the gradient is globally Lipschitz and the loss is bounded below, with a constant rate below 2/(beta s^2). *)
@@ -178,6 +207,7 @@ Section Converges.
   Hypothesis constant : forall t, lr t = rate.
   Hypothesis bounded : forall w, Lmin <= L w.
   Hypothesis lipschitz : forall u v, norm (vsub (gL u) (gL v)) <= beta * norm (vsub u v).
+  Hypothesis maps : forall m w, maps_ok n w (input b m).
   Hypothesis rate_pos : 0 < rate * (s * s).
   Hypothesis rate_small : beta * (rate * (s * s)) < 2.
 
@@ -188,7 +218,8 @@ Section Converges.
     Un_cv (fun t => dot (computed_gradient t) (computed_gradient t)) 0.
   Proof.
     intros c; rewrite computed_gradient_paca, trained_weights_merged.
-    assert (inj := trained_inj n distinct); assert (ok := accumulated_gradient n b loss maps loss_ok).
+    assert (inj := trained_inj n distinct).
+    assert (ok : forall w, is_grad L w (gL w)) by (intros w; apply accumulated_gradient; auto).
     assert (cp : 0 < c) by (apply constant_step_gain; auto).
     assert (gain : forall t, c <= eta s lr t * (1 - beta * eta s lr t / 2))
       by (intros t; unfold eta; rewrite constant; unfold c; lra).

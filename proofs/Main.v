@@ -68,7 +68,7 @@ Print Assumptions Adamw.adamw_not_inert.
 Print Assumptions Adamw.value_form_is_delta_towards_zero.
 Print Assumptions Adamw.decay_target_matters.
 Print Assumptions Loop.train_equals_masked_full.
-Print Assumptions Loop.train_ext.
+Print Assumptions Loop.resumed_is_uninterrupted.
 Print Assumptions Loop.accumulated_gradient.
 Print Assumptions Tabulated.run_steps_train.
 (* LoRA as the general case *)

@@ -7,20 +7,21 @@ From PaCA Require Import Finite Reduction GatherScatter Linear Network Gradient 
 Open Scope R_scope.
 
 Section Rope.
-  (** Cases, positions, heads, half the numbers of a head: element [inl i] is i, element [inr i] is i + width/2. *)
+  (** Cases, places, heads, half the numbers of a head: element [inl i] is i, element [inr i] is i + width/2. Each case has
+      tables of its own, as rows of packed documents do, whose positions begin anew. *)
   Context {N T H F : Type} `{Finite N} `{Finite T} `{Finite H} `{Finite F}.
-  Variables cosine sine : T -> F -> R.
+  Variables cosine sine : N -> T -> F -> R.
   Definition rope (x : (N * T) * (H * (F + F)) -> R) : (N * T) * (H * (F + F)) -> R := fun i =>
     let '((n, t), (h, e)) := i in
     match e with
-    | inl f => x ((n, t), (h, inl f)) * cosine t f - x ((n, t), (h, inr f)) * sine t f
-    | inr f => x ((n, t), (h, inr f)) * cosine t f + x ((n, t), (h, inl f)) * sine t f
+    | inl f => x ((n, t), (h, inl f)) * cosine n t f - x ((n, t), (h, inr f)) * sine n t f
+    | inr f => x ((n, t), (h, inr f)) * cosine n t f + x ((n, t), (h, inl f)) * sine n t f
     end.
   Definition rope_backward (dy : (N * T) * (H * (F + F)) -> R) : (N * T) * (H * (F + F)) -> R := fun i =>
     let '((n, t), (h, e)) := i in
     match e with
-    | inl f => dy ((n, t), (h, inl f)) * cosine t f + dy ((n, t), (h, inr f)) * sine t f
-    | inr f => dy ((n, t), (h, inr f)) * cosine t f - dy ((n, t), (h, inl f)) * sine t f
+    | inl f => dy ((n, t), (h, inl f)) * cosine n t f + dy ((n, t), (h, inr f)) * sine n t f
+    | inr f => dy ((n, t), (h, inr f)) * cosine n t f - dy ((n, t), (h, inl f)) * sine n t f
     end.
 
   Theorem vjp_rope x : is_vjp rope x rope_backward.

@@ -31,19 +31,21 @@ Section Drawn.
   Proof.
     apply fgrad_grad, diff_grad.
     refine (diff_ext _ _ _ _ _ (fun _ => eq_refl) _ (diff_sum _ _ _
-      (fun b => diff_scal (p b) _ _ _ (accumulated_differential n (data b) (loss b) (maps b) (loss_ok b) w)))).
+      (fun b => diff_scal (p b) _ _ _ (accumulated_differential n (data b) (loss b) (loss_ok b) w (fun m => maps b m w))))).
     intros d; unfold expected_gradient, E; symmetry; unfold dot at 1.
     transitivity (sum (fun i => sum (fun b => p b * (batch_gradient b w i * d i)))).
     - apply sum_ext; intros i; rewrite <- sum_scal_r; apply sum_ext; intros; lra.
     - rewrite sum_swap; apply sum_ext; intros b; now rewrite sum_scal.
   Qed.
 
-  (** The gradient that the loop computes on a drawn batch is unbiased, on the trained columns. *)
-  Theorem batch_gradient_unbiased w j :
-    E p (fun b => paca_gradient_of 0 Rplus Rmult n (fun _ g => g) (data b) w j)
-    = gather (trained n) (expected_gradient w) j.
+  (** The gradient that the loop computes on a drawn batch is unbiased: on average it is the gradient of the expected loss, on
+      the trained columns. *)
+  Theorem batch_gradient_unbiased w :
+    is_grad expected_loss w (expected_gradient w) /\
+    forall j, E p (fun b => paca_gradient_of 0 Rplus Rmult n (fun _ g => g) (data b) w j)
+      = gather (trained n) (expected_gradient w) j.
   Proof.
-    apply E_ext; intros b; unfold paca_gradient_of, batch_gradient, gradient, full_gradient_of.
+    split; [apply expected_gradient_ok | intros j; apply E_ext]; intros b; unfold paca_gradient_of, batch_gradient, gradient, full_gradient_of.
     apply red_ext; intros m; apply micro_gradient_full.
   Qed.
 

@@ -321,26 +321,27 @@ Proof.
   exact h.
 Qed.
 
-(** A sum of floats in any order: |fl(sum) - sum| <= gamma_n * sum of |x|; no term for underflow, as sums are exact near 0. *)
+(** A sum of floats in any order: |fl(sum) - sum| <= gamma_(n-1) * sum of |x|, as n numbers take n - 1 additions; no
+    term for underflow, as sums are exact near 0. *)
 Theorem sum_bound {I} `{Finite I} (choice : Z -> bool) (x : I -> R) (t : order I) :
   (forall i, is_f32 (x i)) ->
   let n := length (enum I) in
   INR n * roundoff < 1 ->
-  Rabs (red 0 (fun a b => fl choice (a + b)) t x - sum x) <= gamma n * sum (fun i => Rabs (x i)).
+  Rabs (red 0 (fun a b => fl choice (a + b)) t x - sum x) <= gamma (Nat.pred n) * sum (fun i => Rabs (x i)).
 Proof.
   intros fx n; assert (u := roundoff_pos).
   assert (h : forall t : rtree I, INR (length (leaves t)) * roundoff < 1 ->
     is_f32 (red 0 (fun a b => fl choice (a + b)) t x) /\
     (length (leaves t) = 0%nat -> red 0 (fun a b => fl choice (a + b)) t x = 0) /\
     Rabs (red 0 (fun a b => fl choice (a + b)) t x - lsum (leaves t) x)
-      <= gamma (length (leaves t)) * lsum (leaves t) (fun i => Rabs (x i))).
+      <= gamma (Nat.pred (length (leaves t))) * lsum (leaves t) (fun i => Rabs (x i))).
   { clear t; induction t as [| i | l IHl r IHr]; cbn [leaves red]; intros hk.
     - split; [apply generic_format_0 | split; auto].
       change (lsum [] x) with 0; change (lsum [] (fun i => Rabs (x i))) with 0; rewrite Rminus_0_r, Rabs_R0; lra.
     - split; [apply fx | split; [discriminate |]].
       change (lsum [i] x) with (x i + 0); change (lsum [i] (fun i => Rabs (x i))) with (Rabs (x i) + 0).
       rewrite !Rplus_0_r; replace (x i - x i) with 0 by lra; rewrite Rabs_R0.
-      apply Rmult_le_pos; [now apply gamma_nonneg | apply Rabs_pos].
+      apply Rmult_le_pos; [apply gamma_nonneg; simpl; lra | apply Rabs_pos].
     - rewrite app_length, !lsum_app in *; rewrite plus_INR in hk.
       set (a := length (leaves l)) in *; set (b := length (leaves r)) in *.
       assert (pa := pos_INR a); assert (pb := pos_INR b).
@@ -358,7 +359,9 @@ Proof.
       { unfold sr, Mr; clear; induction (leaves r) as [| i l' IH]; simpl; [rewrite Rabs_R0; lra |].
         eapply Rle_trans; [apply Rabs_triang | lra]. }
       assert (pl := Rabs_pos sl); assert (pr := Rabs_pos sr).
-      assert (kk : INR (a + b) * roundoff < 1) by (rewrite plus_INR; lra).
+      assert (kk : INR (Nat.pred (a + b)) * roundoff < 1).
+      { assert (le := le_INR _ _ (PeanoNat.Nat.le_pred_l (a + b))); rewrite plus_INR in le.
+        apply Rle_lt_trans with ((INR a + INR b) * roundoff); [apply Rmult_le_compat_r; lra | lra]. }
       split; [apply fl_f32 |]; split.
       { intros z; rewrite zl, zr by lia; rewrite Rplus_0_r; apply round_0; apply valid_rnd_N. }
       assert (split : Rabs (fl choice (L + R') - (sl + sr))
@@ -368,9 +371,9 @@ Proof.
       assert (size : Rabs (L + R') <= Ml + Mr + (Rabs (L - sl) + Rabs (R' - sr))).
       { replace (L + R') with ((sl + sr) + ((L - sl) + (R' - sr))) by lra.
         eapply Rle_trans; [apply Rabs_triang |]; apply Rplus_le_compat; (eapply Rle_trans; [apply Rabs_triang | lra]). }
-      assert (ga := gamma_more a (a + b) ltac:(lia) kk); assert (gb := gamma_more b (a + b) ltac:(lia) kk).
-      assert (f1 : gamma a * Ml <= gamma (a + b) * Ml) by (apply Rmult_le_compat_r; lra).
-      assert (f2 : gamma b * Mr <= gamma (a + b) * Mr) by (apply Rmult_le_compat_r; lra).
+      assert (ga := gamma_more (Nat.pred a) (Nat.pred (a + b)) ltac:(lia) kk); assert (gb := gamma_more (Nat.pred b) (Nat.pred (a + b)) ltac:(lia) kk).
+      assert (f1 : gamma (Nat.pred a) * Ml <= gamma (Nat.pred (a + b)) * Ml) by (apply Rmult_le_compat_r; lra).
+      assert (f2 : gamma (Nat.pred b) * Mr <= gamma (Nat.pred (a + b)) * Mr) by (apply Rmult_le_compat_r; lra).
       destruct (Nat.eq_dec a 0) as [za | na].
       { rewrite (zl za) in *; replace (fl choice (0 + R')) with R' in *
           by (rewrite Rplus_0_l; symmetry; apply round_generic; [apply valid_rnd_N | exact fl_r]).
@@ -380,11 +383,11 @@ Proof.
           by (rewrite Rplus_0_r; symmetry; apply round_generic; [apply valid_rnd_N | exact fl_l]).
         replace (L - (L + 0)) with 0 in split by lra; rewrite Rabs_R0 in split; lra. }
       assert (err := addition_error choice L R' fl_l fl_r).
-      assert (sa := gamma_step a (a + b) ltac:(lia) kk); assert (sb := gamma_step b (a + b) ltac:(lia) kk).
-      assert (sq : 0 <= INR (a + b) * (roundoff * roundoff)) by (apply Rmult_le_pos; [apply pos_INR | nra]).
-      assert (g1 : (gamma a + roundoff * (1 + gamma a)) * Ml <= gamma (a + b) * Ml) by (apply Rmult_le_compat_r; lra).
-      assert (g2 : (gamma b + roundoff * (1 + gamma b)) * Mr <= gamma (a + b) * Mr) by (apply Rmult_le_compat_r; lra).
-      assert (g3 : roundoff * Rabs (L + R') <= roundoff * (Ml + Mr + (gamma a * Ml + gamma b * Mr)))
+      assert (sa := gamma_step (Nat.pred a) (Nat.pred (a + b)) ltac:(lia) kk); assert (sb := gamma_step (Nat.pred b) (Nat.pred (a + b)) ltac:(lia) kk).
+      assert (sq : 0 <= INR (Nat.pred (a + b)) * (roundoff * roundoff)) by (apply Rmult_le_pos; [apply pos_INR | nra]).
+      assert (g1 : (gamma (Nat.pred a) + roundoff * (1 + gamma (Nat.pred a))) * Ml <= gamma (Nat.pred (a + b)) * Ml) by (apply Rmult_le_compat_r; lra).
+      assert (g2 : (gamma (Nat.pred b) + roundoff * (1 + gamma (Nat.pred b))) * Mr <= gamma (Nat.pred (a + b)) * Mr) by (apply Rmult_le_compat_r; lra).
+      assert (g3 : roundoff * Rabs (L + R') <= roundoff * (Ml + Mr + (gamma (Nat.pred a) * Ml + gamma (Nat.pred b) * Mr)))
         by (apply Rmult_le_compat_l; lra).
       lra. }
   intros hk; assert (e : length (leaves t) = n) by (apply Permutation_length, each_once).

@@ -1,5 +1,7 @@
 (** Golden vectors, computed by Coq in IEEE doubles from the very definitions that the theorems are about: the lane order,
-    the kernels of a layer, and the training loop with PaCA, gradient accumulation and AdamW.  Each [Eval] is one array of
+    the kernels of a layer, and the training loop with PaCA, gradient accumulation and AdamW.  The loop needs a network to
+    run on: its bias, ReLU and squared error are written here, for floats, as the theorems have them over the reals only. Of
+    softmax, attention, norms, SwiGLU, rope and cross-entropy there are no vectors here.  Each [Eval] is one array of
     vectors/proofs (see vectors.sh); the f64 reference in TypeScript must give the same bits. *)
 From Coq Require Import List String Floats.
 From Coq Require Fin Uint63.
@@ -41,15 +43,18 @@ Definition dx := grad_X 0 add mul sequential dy effective.
 Definition dw := grad_W 0 add mul sequential dy x.
 Definition ddelta := fun p => pull_float p (grad_W 0 add mul sequential dy (gather (colmap chosen) x) p).
 
-(** ** Training: 3 inputs, 5 hidden, 2 outputs, two micro-batches of 2 rows at each step, ReLU, squared error, AdamW *)
+(** ** Training: 3 inputs, 5 hidden, 2 outputs, three micro-batches of 3 rows at each step, ReLU, squared error, AdamW
+
+    Three, as two numbers add up to the same in either order. *)
 Definition ford (n : nat) : ftype := F (Fin.t n) _.
-Definition rows := ford 2.
+Definition rows := ford 3.
 Definition bias_net {O : ftype} (b : O -> float) : net (A := float) (fprod rows O) (fprod rows O) :=
   Map (C := fprod rows O) (D := fprod rows O) (fun x => tabulated 0 (fun p => x p + b (snd p))) (fun _ dy => dy).
 Definition relu_net {O : ftype} : net (A := float) (fprod rows O) (fprod rows O) :=
   Map (C := fprod rows O) (D := fprod rows O) (fun x p => if (x p <? 0)%float then 0 else x p)
     (fun x dy => tabulated 0 (fun p => if (0 <? x p)%float then dy p else 0)).
-Definition bias1 : ford 5 -> float := fun o => draw 6 (place o) / 8.
+(** Large enough that most numbers are positive, and not all: so ReLU passes on several rows. *)
+Definition bias1 : ford 5 -> float := fun o => 4 + draw 6 (place o) / 8.
 Definition bias2 : ford 2 -> float := fun o => draw 7 (place o) / 8.
 Definition network : net (A := float) (fprod rows (ford 3)) (fprod rows (ford 2)) :=
   Seq (Linear (B := rows) (O := ford 5) (C := ford 3) (K := ford 2) sequential sequential sequential (columns 2 0 2))
@@ -63,14 +68,21 @@ Definition pretrained : widx network -> float :=
   both weight1 (both (fun e : Empty_set => match e with end) (both (fun e : Empty_set => match e with end)
     (both weight2 (fun e : Empty_set => match e with end)))).
 
-Definition input_of (step micro : nat) : fprod rows (ford 3) -> float := at_2 3 (10 + 2 * step + micro).
-Definition target_of (step micro : nat) : fprod rows (ford 2) -> float := at_2 2 (30 + 2 * step + micro).
-Definition denominator := 8.
+Definition input_of (step micro : nat) : fprod rows (ford 3) -> float := at_2 3 (10 + 3 * step + micro).
+Definition target_of (step micro : nat) : fprod rows (ford 2) -> float := at_2 2 (30 + 3 * step + micro).
+Definition denominator := 18.
 Definition batch_of (step : nat) : batch float (fprod rows (ford 3)) (fprod rows (ford 2)) :=
-  {| micro := ford 2;
+  {| micro := ford 3;
      added := accumulation_order;
      input := fun m => input_of step (place m);
      dloss := fun m Y => tabulated 0 (fun p => (Y p - target_of step (place m) p) * (1 * 2 / denominator)) |}.
+
+(** What decay pulls towards: any numbers but 0. *)
+Definition target1 : Fin.t 5 * Fin.t 3 -> float := at_2 3 51.
+Definition target2 : Fin.t 2 * Fin.t 5 -> float := at_2 5 52.
+Definition decay_target : widx network -> float :=
+  both target1 (both (fun e : Empty_set => match e with end) (both (fun e : Empty_set => match e with end)
+    (both target2 (fun e : Empty_set => match e with end)))).
 
 Fixpoint running (b : float) (t : nat) : float := match t with O => 1 | S t => running b t * b end.
 Definition coefficients_at (t : nat) : coefficients float :=
@@ -78,7 +90,7 @@ Definition coefficients_at (t : nat) : coefficients float :=
      correction1 := 1 - running 0.9 t * 0.9; correction2 := 1 - running 0.999 t * 0.999 |}.
 Definition trained_after (T : nat) :=
   run_steps 0 add mul network (put_float pretrained) pull_float (fun _ => 0) pretrained (0, 0)
-    (adamw_step 1 add sub mul div sqrt opp (fun _ => 0) coefficients_at) batch_of T.
+    (adamw_step 1 add sub mul div sqrt opp decay_target coefficients_at) batch_of T.
 Definition delta1_after T :=
   let d := fst (trained_after T) in rows_of (m := 5) (n := 2) (fun p => d (inl p)).
 Definition delta2_after T :=
@@ -87,7 +99,7 @@ Definition moments_after T := let s := snd (trained_after T) in map s (enum (tid
 
 (** The micro-batches of all steps, one after the other. *)
 Definition all_micro (of : nat -> nat -> list float) : list float :=
-  flat_map (fun t => flat_map (of t) [0; 1]%nat) [0; 1; 2; 3]%nat.
+  flat_map (fun t => flat_map (of t) [0; 1; 2]%nat) [0; 1; 2; 3]%nat.
 
 Set Printing Width 1000000.
 Set Printing Depth 1000000.
@@ -106,6 +118,8 @@ Eval vm_compute in ("training.weight1"%string, rows_of weight1).
 Eval vm_compute in ("training.bias1"%string, row_of bias1).
 Eval vm_compute in ("training.weight2"%string, rows_of weight2).
 Eval vm_compute in ("training.bias2"%string, row_of bias2).
+Eval vm_compute in ("training.target1"%string, rows_of (gather (colmap (columns 2 0 2)) target1)).
+Eval vm_compute in ("training.target2"%string, rows_of (gather (colmap (columns 4 1 4)) target2)).
 Eval vm_compute in ("training.inputs"%string, all_micro (fun t m => rows_of (input_of t m))).
 Eval vm_compute in ("training.targets"%string, all_micro (fun t m => rows_of (target_of t m))).
 Eval vm_compute in ("training.delta1"%string, flat_map delta1_after [1; 2; 3; 4]%nat).

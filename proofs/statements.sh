@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes STATEMENTS.txt: the statement of each theorem of CLAIMS.md, as Coq prints it. Run after make.
+# Writes STATEMENTS.txt, or the file that is named: the statement of each theorem of CLAIMS.md, as Coq prints it. Run after make.
 set -eu
 cd "$(dirname "$0")"
 folder=$(mktemp -d)
@@ -12,4 +12,4 @@ trap 'rm -rf "$folder"' EXIT
 } >"$folder/Statements.v"
 coqc -q -Q . PaCA "$folder/Statements.v" >"$folder/out"
 # About tells more after an empty line; the next statement begins at a line 'NAME :' of its own.
-awk '/^[A-Za-z_.0-9]+ :( |$)/ { shown = 1 } /^$/ { if (shown) print ""; shown = 0 } shown' "$folder/out" | sed -E 's/ +$//' >STATEMENTS.txt
+awk '/^[A-Za-z_.0-9]+ :( |$)/ { shown = 1 } /^$/ { if (shown) print ""; shown = 0 } shown' "$folder/out" | sed -E 's/ +$//' >"${1:-STATEMENTS.txt}"

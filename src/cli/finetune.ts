@@ -31,7 +31,7 @@ export const finetune: Command = {
   usage:
     'paca finetune CONFIG.yaml | --base FOLDER|OWNER/NAME --data FILE.jsonl [--KEY VALUE ...]\n' +
     '              [--run FOLDER] [--resume] [--dry-run] [--json]\n' +
-    '       paca finetune [--model mlp|cnn] [--KEY VALUE ...]   (digits)',
+    '       paca finetune [--model mlp|tanh|cnn] [--KEY VALUE ...]   (digits)',
   keys: keys.filter((key) => !texts.includes(key)),
   texts: ['run', ...texts],
   switches: ['json', 'resume', 'dryRun'],

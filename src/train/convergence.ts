@@ -4,8 +4,11 @@
  *
  *   L(θ + d) ≤ L(θ) + ⟨g(θ), d⟩ + β/2·‖d‖²   if   ⟨g(θ + s·d) − g(θ), d⟩ ≤ β·s·‖d‖² for all s of [0, 1]
  *
- * so −⟨g, d⟩ ≤ L(θ) − L(θ + d) + β/2·‖d‖². With SGD, d = −η·g, this bounds ‖g‖². β is sampled, at a few s: the largest sample and
- * the largest difference between neighbours. Between samples it is an estimate, and where a ReLU turns on it may be too low.
+ * so −⟨g, d⟩ ≤ L(θ) − L(θ + d) + β/2·‖d‖². With SGD, d = −η·g, this bounds ‖g‖². The same theorem for −L is the bound from below,
+ * L(θ + d) ≥ L(θ) + ⟨g(θ), d⟩ + α/2·‖d‖², with α ≤ that quotient: a gradient that is too small breaks it, as one that is too large
+ * breaks the other. α and β are sampled, at a few s: the smallest and largest sample, and beyond them the largest difference
+ * between neighbours. Between samples they are estimates. The theorem asks for a gradient at every point of the segment: where a
+ * ReLU or a maximum turns on it, the theorem does not apply, and what is left is the measurement.
  */
 import { leaves, overlay, type Tree, withLeaves } from '../core/tree.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
@@ -29,7 +32,7 @@ export interface StepMeasure {
   readonly squaredMove: number;
   /** 0 for a step that does not move. */
   readonly beta: number;
-  /** Whether L(θ + d) ≤ L(θ) − descent + β/2·‖d‖², up to the rounding of f64. */
+  /** Whether L(θ) − descent + α/2·‖d‖² ≤ L(θ + d) ≤ L(θ) − descent + β/2·‖d‖², up to the rounding of f64. */
   readonly holds: boolean;
 }
 
@@ -101,8 +104,10 @@ export const measureStep = async <T extends Spec, R>(
   }
   const jumps = samples.slice(1).map((sample, i) => Math.abs(sample - (samples[i] ?? 0)));
   const beta = squaredMove > 0 ? Math.max(...samples) + Math.max(...jumps) : 0;
-  const curvature = (beta / 2) * squaredMove;
-  const rounding = ROUNDING * (Math.abs(here.loss) + Math.abs(slope) + Math.abs(curvature));
+  const alpha = squaredMove > 0 ? Math.min(...samples) - Math.max(...jumps) : 0;
+  const tangent = here.loss + slope;
+  const [lower, upper] = [(alpha / 2) * squaredMove, (beta / 2) * squaredMove];
+  const rounding = ROUNDING * (Math.abs(here.loss) + Math.abs(slope) + Math.abs(lower) + Math.abs(upper));
   return {
     step,
     loss: here.loss,
@@ -111,7 +116,7 @@ export const measureStep = async <T extends Spec, R>(
     descent: -slope,
     squaredMove,
     beta,
-    holds: last <= here.loss + slope + curvature + rounding,
+    holds: tangent + lower - rounding <= last && last <= tangent + upper + rounding,
   };
 };
 

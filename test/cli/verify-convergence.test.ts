@@ -1,7 +1,10 @@
 /** `paca verify-convergence` on a run of the digits: what it measures, what it leaves, and what it refuses. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readBase, writeBase } from '../../src/cli/run/run-folder.ts';
+import { nodeStore } from '../../src/io/store-node.ts';
+import { orThrow } from '../../src/spec/errors.ts';
 import { call, quick, temporaryFolder } from './program.ts';
 
 const folder = temporaryFolder();
@@ -38,6 +41,34 @@ describe('verify-convergence', () => {
   it('says in words what it found', async () => {
     const { output } = await verify(run, '--steps', '1');
     expect(output).toContain('held at 1 of 1 steps');
+    expect(output).toContain('ReLU and max-pooling have kinks');
+  });
+
+  it('of the model with tanh, whose every step the theorem covers', async () => {
+    const smooth = join(folder, 'tanh');
+    const args = ['--run', smooth, ...quick, '--model', 'tanh', '--optimizer', 'sgd', '--batch-size', '10'];
+    await call(['finetune', ...args, ...backend]);
+    const { output, code } = await verify(smooth, '--steps', '3');
+    expect(output).toContain('held at 3 of 3 steps');
+    expect(output).toContain('has a gradient at every point');
+    expect(code).toBe(0);
+  });
+
+  it('ends with exit code 1 where a step breaks the inequality', async () => {
+    await finished;
+    const broken = join(folder, 'broken');
+    cpSync(run, broken, { recursive: true });
+    const base = orThrow(await readBase(nodeStore(broken)))!;
+    // A loss that is no number is below no bound.
+    const lost = Object.entries(base).map(([name, { shape, data }]) => [
+      name,
+      { dtype: 'f32', shape, data: new Float32Array(data.length).fill(Number.NaN) },
+    ]);
+    orThrow(await writeBase(nodeStore(broken), Object.fromEntries(lost)));
+    const { output, code, error } = await verify(broken, '--steps', '2');
+    expect(error).toBe(null);
+    expect(output).toContain('held at 0 of 2 steps');
+    expect(code).toBe(1);
   });
 
   it.each([[[]], [['a', 'b']]])('refuses %j in place of one folder', async (args) => {

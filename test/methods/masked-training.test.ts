@@ -126,7 +126,7 @@ const expectEqualRuns = async (setup: Setup): Promise<void> => {
 };
 
 describe.each(Object.entries(architectures))('%s', (_, architecture) => {
-  it.each(Object.entries(optimizers))('%s', (_, optimizer) =>
+  it.each(Object.entries(optimizers))("%s: PaCA's run is the masked run, bit for bit", (_, optimizer) =>
     fc.assert(
       fc.asyncProperty(any.seed, (seed) => expectEqualRuns({ architecture, optimizer, seed })),
       { numRuns: 5 },

@@ -1,23 +1,32 @@
 /** Every row of `proofs/CLAIMS.md` names a theorem and a test that exist, and every law of `src/core/laws.ts` has its row. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as laws from '../../src/core/laws.ts';
 
 const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 
-/** The cells of each row of the tables that have this many columns, without the head. */
+/** The cells of every row of every table, heads included. */
+const allRows: readonly (readonly string[])[] = read('proofs/CLAIMS.md')
+  .split('\n')
+  .filter((line) => line.startsWith('|'))
+  .map((line) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll('\\|', '|')),
+  );
+
+/** The rows of the tables that have this many columns, without the head. */
 const rowsOf = (columns: number): readonly (readonly string[])[] =>
-  read('proofs/CLAIMS.md')
-    .split('\n')
-    .filter((line) => line.startsWith('|'))
-    .map((line) =>
-      line
-        .split(/(?<!\\)\|/)
-        .slice(1, -1)
-        .map((cell) => cell.trim().replaceAll('\\|', '|')),
-    )
-    .filter((cells) => cells.length === columns && !/^(-+|Claim|Law)$/.test(cells[0] ?? ''));
+  allRows.filter((cells) => cells.length === columns && !/^(-+|Claim|Law)$/.test(cells[0] ?? ''));
+
+/** Where some of the things are that the claims speak of. */
+const built: Readonly<Record<string, string>> = {
+  DoRA: 'src/methods/dora.ts',
+  MosLoRA: 'src/methods/moslora.ts',
+  NF4: 'src/quant',
+};
 
 interface Claim {
   readonly claim: string;
@@ -37,14 +46,34 @@ const claims: readonly Claim[] = rowsOf(5).map(([claim = '', theorem = '', hypot
 const states = (text: string, theorem: string): boolean =>
   new RegExp(`^\\s*(Theorem|Lemma) ${theorem}\\b`, 'm').test(text.replace(/\(\*[\s\S]*?\*\)/g, ''));
 
-/** Whether a test file has a test, or a parameter of tests, of this title. */
-const hasTitle = (text: string, title: string): boolean =>
-  ["'", '"', '`'].some((quote) => text.includes(`${quote}${title}${quote}`));
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** Whether a test file, comments aside, has a test of this title that runs, or a parameter of tests that is called so. */
+const hasTitle = (text: string, title: string): boolean => {
+  const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const quoted = `(['"\`])${escaped(title)}\\1`;
+  const called = /\bit(?:\.skipIf\(detached\)|\.each(?:<[^(]*>)?\((?:[^()]|\([^()]*\))*\))?\(\s*/.source;
+  const parameter = /(?:^|[[{,])\s*/.source;
+  return new RegExp(`${called}${quoted}`).test(code) || new RegExp(`${parameter}${quoted}\\s*[:,]`, 'm').test(code);
+};
 
 describe('the claims', () => {
   it('are many, and each has its own theorem', () => {
     expect(claims.length).toBeGreaterThanOrEqual(50);
     expect(new Set(claims.map(({ file, theorem }) => `${file} ${theorem}`)).size).toBe(claims.length);
+    expect(claims.length).toBe(read('proofs/Main.v').match(/^Print Assumptions /gm)?.length);
+  });
+
+  it('stand in rows of 5 cells, and the laws in rows of 2: no cell is lost to a stray |', () => {
+    expect(allRows.filter((cells) => cells.length !== 5 && cells.length !== 2)).toEqual([]);
+  });
+
+  it('do not call unbuilt what is there', () => {
+    const text = read('proofs/CLAIMS.md');
+    for (const [name, path] of Object.entries(built)) {
+      expect(existsSync(new URL(path, root)), path).toBe(true);
+      expect(text).not.toMatch(new RegExp(`${name}[^.|]*(not|n't) (yet )?(built|there)`));
+    }
   });
 
   it.each(claims.map((c) => [`${c.file}: ${c.theorem}`, c] as const))('%s', (_, c) => {
@@ -88,5 +117,14 @@ describe('what notices a wrong row', () => {
   it('a test that is not there', () => {
     expect(hasTitle("it('adds', () => {", 'adds')).toBe(true);
     expect(hasTitle("it('adds more', () => {", 'adds')).toBe(false);
+    expect(hasTitle("it.each([1, f(2)])('adds', () => {", 'adds')).toBe(true);
+    expect(hasTitle("const cases = { 'adds': 1 };", 'adds')).toBe(true);
+  });
+
+  it('a test that is left out, or only in a comment', () => {
+    expect(hasTitle("it.skip('adds', () => {", 'adds')).toBe(false);
+    expect(hasTitle("it.todo('adds');", 'adds')).toBe(false);
+    expect(hasTitle("/* it('adds', () => { */", 'adds')).toBe(false);
+    expect(hasTitle("  // it('adds', () => {", 'adds')).toBe(false);
   });
 });

@@ -104,15 +104,15 @@ describe('measureStep', () => {
       { numRuns: 10 },
     ));
 
-  it('notices a gradient that is twice what it should be', async () => {
-    const doubled: AnyLoss = {
+  it.each([2, 0.5, -1])('notices a gradient that is %d times what it should be', async (times) => {
+    const wrong: AnyLoss = {
       ...squared,
       backward: (p, residual, dy) => {
         const [none, dx] = squared.backward(p, residual, dy);
-        return [none, k.mul(dx, 2)];
+        return [none, k.mul(dx, times)];
       },
     };
-    const measures = await measured(problemOf(3, [5, 3], doubled, 0.01), regression(3));
+    const measures = await measured(problemOf(3, [5, 3], wrong, 0.01), regression(3));
     expect(measures.map(({ holds }) => holds)).toEqual([false, false, false]);
   });
 

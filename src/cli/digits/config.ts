@@ -17,7 +17,7 @@ const selectorName = v.picklist(Object.keys(selectors));
 const sharedEntries = {
   /** What is learnt: digits, pretrained upright, fine-tuned to a shifted domain. */
   task: v.optional(v.picklist(['digits'])),
-  model: v.optional(v.picklist(['mlp', 'cnn'])),
+  model: v.optional(v.picklist(['mlp', 'tanh', 'cnn'])),
   shift: v.optional(v.picklist(['rotate', 'invert', 'none'])),
   /** Counter-clockwise, with `shift: rotate`. */
   degrees: v.optional(v.pipe(v.number(), v.finite())),
@@ -75,7 +75,7 @@ const sharedRules: readonly Rule<SharedInput>[] = [
   ['degrees', (c) => (c.shift ?? 'rotate') === 'rotate', 'shift: rotate'],
   ['momentum', (c) => c.optimizer === 'momentum', 'optimizer: momentum'],
   ['decayTowards', (c) => (c.decay ?? 0) > 0, 'a decay above 0'],
-  ['dropout', (c) => (c.model ?? 'mlp') === 'mlp', 'model: mlp'],
+  ['dropout', (c) => c.model !== 'cnn', 'model: mlp'],
 ];
 
 const isGradient = (name: string | undefined): boolean => name?.startsWith('gradient') ?? false;

@@ -50,7 +50,7 @@ const EVALUATION_BATCH = 250;
 export const architectureOf = ({ model, dropout }: Settings): Architecture =>
   model === 'cnn'
     ? cnn({ size: 14, channels: [8, 16], classes: 10 })
-    : mlp({ widths: [196, 128, 64, 10], activation: 'relu', dropout });
+    : mlp({ widths: [196, 128, 64, 10], activation: model === 'tanh' ? 'tanh' : 'relu', dropout });
 
 const lossOf = <T extends Spec>(k: Kernels<T>): Loss<T, unknown> => crossEntropy(k) as Loss<T, unknown>;
 

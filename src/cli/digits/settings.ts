@@ -7,7 +7,8 @@ import type { SelectionSettings } from '../run/selection.ts';
 
 export interface Settings extends ProblemSettings, SelectionSettings {
   readonly task: 'digits';
-  readonly model: 'mlp' | 'cnn';
+  /** `tanh` is the mlp with tanh for ReLU: a gradient at every point, as the convergence theorems ask for. */
+  readonly model: 'mlp' | 'tanh' | 'cnn';
   readonly shift: 'rotate' | 'invert' | 'none';
   readonly degrees: number;
   readonly method: 'full' | 'paca';
@@ -35,9 +36,10 @@ export type CompareInput = SharedInput & {
   readonly selects?: readonly string[] | undefined;
 };
 
-/** What differs between the two demo models. The CNN's first convolution has one input channel: it stays frozen. */
+/** What differs between the demo models. The CNN's first convolution has one input channel: it stays frozen. */
 const byModel = {
   mlp: { rank: 16, steps: 300, pretrainSteps: 500, targetModules: '.*' },
+  tanh: { rank: 16, steps: 300, pretrainSteps: 500, targetModules: '.*' },
   cnn: { rank: 4, steps: 200, pretrainSteps: 240, targetModules: ['depthwise', 'pointwise', 'head'] },
 } as const;
 

@@ -107,6 +107,12 @@ const walk = async (
     : E.right(measured);
 };
 
+export interface Measured {
+  readonly measures: readonly StepMeasure[];
+  /** Whether the model has points without a gradient: ReLU, max-pooling. */
+  readonly kinks: boolean;
+}
+
 /** Every step of the run, or its first `limit` ones. */
 export const measureRun = (
   world: World,
@@ -114,7 +120,7 @@ export const measureRun = (
   store: Store,
   folder: string,
   limit: number,
-): Task<readonly StepMeasure[]> =>
+): Task<Measured> =>
   pipe(
     TE.Do,
     TE.bind('settings', () => () => readSettings(store, folder, backend)),
@@ -135,9 +141,10 @@ export const measureRun = (
         () =>
           oracleOf(base, prepared, settings),
     ),
-    TE.chain(
-      ({ prepared, oracle, settings }) =>
-        () =>
-          walk(world, prepared, oracle, Math.min(limit, settings.steps)),
+    TE.chain(({ prepared, oracle, settings }) =>
+      pipe(
+        () => walk(world, prepared, oracle, Math.min(limit, settings.steps)),
+        TE.map((measures) => ({ measures, kinks: settings.model !== 'tanh' })),
+      ),
     ),
   );
