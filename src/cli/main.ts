@@ -6,6 +6,7 @@ import process from 'node:process';
 import * as E from 'fp-ts/lib/Either.js';
 import { showError } from '../spec/errors.ts';
 import { kebab, parseArguments } from './args.ts';
+import { orFullMemory } from './backend.ts';
 import type { Command, ExitCode, World } from './command.ts';
 import { commands } from './commands.ts';
 
@@ -76,7 +77,7 @@ const main = async ([name, ...rest]: readonly string[]): Promise<ExitCode> => {
     process.stdout.write(helpOf(command));
     return 0;
   }
-  const result = await command.run(world(), args.right);
+  const result = await orFullMemory(() => command.run(world(), args.right));
   if (E.isRight(result)) return result.right;
   const code = complain(showError(result.left));
   return result.left.tag === 'Interrupted' || result.left.tag === 'NonFiniteError' ? 1 : code;

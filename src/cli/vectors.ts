@@ -8,7 +8,7 @@ import { fail, type Result } from '../spec/errors.ts';
 import { generateSuite } from '../vectors/generate.ts';
 import { SUITE_VERSION } from '../vectors/manifest.ts';
 import { type Report, verifySuite } from '../vectors/verify.ts';
-import { openBackend } from './backend.ts';
+import { closing, openBackend } from './backend.ts';
 import { type Command, type ExitCode, printJson, type World } from './command.ts';
 import { packageRoot, readBytes } from './package-root.ts';
 
@@ -56,8 +56,9 @@ const verify = async (world: World, values: Readonly<Record<string, unknown>>): 
   const choice = { backend: values.backend as string | undefined, threads: values.threads as number | undefined };
   const backend = await openBackend(choice);
   if (E.isLeft(backend)) return backend;
-  const report = await verifySuite(backend.right, (name) => readBytes(join(suiteFolder(), name)));
-  await backend.right.dispose();
+  const report = await closing(backend.right, () =>
+    verifySuite(backend.right, (name) => readBytes(join(suiteFolder(), name))),
+  );
   if (E.isLeft(report)) return report;
   if (values.json) printJson(world, report.right);
   else show(world, report.right);

@@ -6,7 +6,7 @@ import type { Store } from '../io/store.ts';
 import { nodeStore } from '../io/store-node.ts';
 import { fail, type PacaError, type Result } from '../spec/errors.ts';
 import { gradientBound, type StepMeasure } from '../train/convergence.ts';
-import { openBackend } from './backend.ts';
+import { closing, openBackend } from './backend.ts';
 import { median } from './bench/statistics.ts';
 import { type Command, type ExitCode, printJson, type World } from './command.ts';
 import { type Measured, measureRun } from './digits/verify-convergence.ts';
@@ -84,11 +84,7 @@ const verify = (
 ): TE.TaskEither<PacaError, ExitCode> =>
   pipe(
     () => openBackend(input),
-    TE.chain((backend) => async () => {
-      const measured = await measureRun(world, backend, nodeStore(folder), folder, input.steps)();
-      await backend.dispose();
-      return measured;
-    }),
+    TE.chain((backend) => () => closing(backend, measureRun(world, backend, nodeStore(folder), folder, input.steps))),
     TE.chainFirst(
       ({ measures }) =>
         () =>

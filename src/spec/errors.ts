@@ -44,10 +44,10 @@ export const defect = (message: string): never => {
   throw error;
 };
 
-/** The value, or a thrown error that carries the message of the `left`. For callers who prefer exceptions. */
+/** The value, or a thrown error that carries the message of the `left`, and the `left` as its cause. For callers who prefer exceptions. */
 export const orThrow = <A>(result: Result<A>): A => {
   if (E.isRight(result)) return result.right;
-  const error = new Error(showError(result.left));
+  const error = new Error(showError(result.left), { cause: result.left });
   error.name = result.left.tag;
   throw error;
 };

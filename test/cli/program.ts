@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import * as E from 'fp-ts/lib/Either.js';
 import { afterAll } from 'vitest';
 import { parseArguments } from '../../src/cli/args.ts';
+import { orFullMemory } from '../../src/cli/backend.ts';
 import type { World } from '../../src/cli/command.ts';
 import { commands } from '../../src/cli/commands.ts';
 import type { PacaError } from '../../src/spec/errors.ts';
@@ -43,7 +44,7 @@ export const call = async (
   };
   const args = parseArguments(rest, command);
   if (E.isLeft(args)) return { output, told, code: null, error: args.left };
-  const result = await command.run(world, args.right);
+  const result = await orFullMemory(() => command.run(world, args.right));
   return E.isLeft(result)
     ? { output, told, code: null, error: result.left }
     : { output, told, code: result.right, error: null };

@@ -1,52 +1,99 @@
 /** Chains, clipping and schedules. */
 import { describe, expect, it } from 'vitest';
+import { resolveBackend } from '../../backends/resolve.ts';
+import type { Kernels } from '../../src/core/fused.ts';
 import { sameTree } from '../../src/core/laws.ts';
 import type { Release } from '../../src/core/ops.ts';
-import { mapTree, type Tree } from '../../src/core/tree.ts';
+import { leaves, mapTree, type Tree } from '../../src/core/tree.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { clipByGlobalNorm, globalNorm } from '../../src/optim/clip.ts';
 import { constant, cosine, linear, type Schedule, warmUp } from '../../src/optim/schedule.ts';
 import { addWeightDecay, momentum, scaleByLearningRate, sgd } from '../../src/optim/sgd.ts';
-import { chain, type Transform } from '../../src/optim/transform.ts';
+import { applyDeltas, chain, type Transform } from '../../src/optim/transform.ts';
+import { orThrow } from '../../src/spec/errors.ts';
+import type { Spec } from '../../src/spec/tensor.ts';
 import * as any from '../support/arbitraries.ts';
 import { fc } from '../support/fast-check.ts';
 import { host, f32 as k, normal, numbersOf, type R } from '../support/tensors.ts';
 
-const transforms: fc.Arbitrary<Transform<R>> = fc.constantFrom(
-  clipByGlobalNorm(k, 0.5),
-  addWeightDecay(k, { decay: 0.1 }),
-  scaleByLearningRate(k, linear(1, 0, 4)),
-  sgd(k, { learningRate: 0.5 }),
-  momentum(k, { learningRate: 0.5, momentum: 0.9 }),
-  adamw(k, { learningRate: 0.1, decay: 0.1 }),
-);
+/** The transforms over a backend, by name. */
+const transformsOf = <T extends Spec>(k: Kernels<T>) => ({
+  clip: clipByGlobalNorm(k, 0.5),
+  decay: addWeightDecay(k, { decay: 0.1 }),
+  rate: scaleByLearningRate(k, linear(1, 0, 4)),
+  sgd: sgd(k, { learningRate: 0.5 }),
+  momentum: momentum(k, { learningRate: 0.5, momentum: 0.9 }),
+  nesterov: momentum(k, { learningRate: 0.5, momentum: 0.9, nesterov: true }),
+  adamw: adamw(k, { learningRate: 0.1, decay: 0.1 }),
+});
 
-const treeOf = (seed: number): Tree<R> => ({
+type Name = keyof ReturnType<typeof transformsOf>;
+
+const onReference = transformsOf(k);
+const names = Object.keys(onReference) as readonly Name[];
+const anyName: fc.Arbitrary<Name> = fc.constantFrom(...names);
+const transforms: fc.Arbitrary<Transform<R>> = anyName.map((name) => onReference[name]);
+
+const treeOver = <T extends Spec>(k: Kernels<T>, seed: number): Tree<T> => ({
   a: k.fromHost(normal(seed, [2, 3])),
   b: [k.fromHost(normal(seed + 1, [5]))],
 });
+const treeOf = (seed: number): Tree<R> => treeOver(k, seed);
 
 /** The deltas of three steps, each added to what trains before the next. */
-const deltas = (transform: Transform<R>, seed: number, release?: Release<R>): Tree<R> => {
-  const params = treeOf(seed);
-  let state = transform.init(params);
+const deltasOver = <T extends Spec>(k: Kernels<T>, of: Transform<T>, seed: number, release?: Release<T>): Tree<T> => {
+  let params = treeOver(k, seed);
+  let state = of.init(params);
   return [1, 2, 3].map((step) => {
-    const [delta, next] = transform.update(treeOf(seed + 10 * step), state, params, release);
+    const [delta, next] = of.update(treeOver(k, seed + 10 * step), state, params, release);
+    const copy = mapTree(delta, (d) => k.mul(d, 1));
     state = next;
-    return mapTree(delta, (d) => k.mul(d, 1));
+    params = applyDeltas(k, params, copy, release);
+    return copy;
   });
 };
+const deltas = (transform: Transform<R>, seed: number): Tree<R> => deltasOver(k, transform, seed);
 
 describe('release', () => {
+  const isInvisible = <T extends Spec>(k: Kernels<T>, transform: Transform<T>, seed: number): Promise<boolean> => {
+    const released = deltasOver(k, transform, seed, (tensor) => k.donate(tensor));
+    return sameTree(k, released, deltasOver(k, transform, seed));
+  };
+
   it('changes no bit, and never gives up what is needed once more', () =>
     fc.assert(
       fc.asyncProperty(transforms, transforms, any.seed, async (f, g, seed) => {
-        for (const transform of [f, chain(f, g)]) {
-          const released = deltas(transform, seed, (tensor) => k.donate(tensor));
-          expect(await sameTree(k, released, deltas(transform, seed))).toBe(true);
-        }
+        for (const transform of [f, chain(f, g)]) expect(await isInvisible(k, transform, seed)).toBe(true);
       }),
     ));
+
+  /** Which writes over what is given up, as the reference never does. */
+  it('nor where it is written over, on WebAssembly, for every pair', async () => {
+    const { kernels, dispose } = orThrow(await resolveBackend('wasm', { threads: 2 }));
+    const made = transformsOf(kernels);
+    for (const first of names)
+      for (const second of [null, ...names]) {
+        const transform = second === null ? made[first] : chain(made[first], made[second]);
+        const what = `${first}, ${second ?? 'alone'}`;
+        expect(await isInvisible(kernels, transform, 7), what).toBe(true);
+        const reference = second === null ? onReference[first] : chain(onReference[first], onReference[second]);
+        const [wasm, expected] = [deltasOver(kernels, transform, 7, kernels.donate), deltas(reference, 7)];
+        const numbers = await Promise.all(leaves(wasm).map((t) => numbersOf(kernels, t)));
+        expect(numbers, what).toEqual(await Promise.all(leaves(expected).map((t) => numbersOf(k, t))));
+      }
+    await dispose();
+  });
+
+  it('nor where it is written over, on WebAssembly, for any chain of three', async () => {
+    const { kernels, dispose } = orThrow(await resolveBackend('wasm', { threads: 2 }));
+    const made = transformsOf(kernels);
+    await fc.assert(
+      fc.asyncProperty(anyName, anyName, anyName, any.seed, (f, g, h, seed) =>
+        isInvisible(kernels, chain(made[f], chain(made[g], made[h])), seed),
+      ),
+    );
+    await dispose();
+  });
 });
 
 describe('chain', () => {

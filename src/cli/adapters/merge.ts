@@ -12,7 +12,7 @@ import type { AnyBackend } from '../../../backends/resolve.ts';
 import { checkMerge, hasNf4, type MergedType, mergedParts, mergedTypes } from '../../io/merge-adapter.ts';
 import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
 import { fail, type PacaError } from '../../spec/errors.ts';
-import { type BackendChoice, openBackend } from '../backend.ts';
+import { type BackendChoice, closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
 import { parseWith, path } from '../schema.ts';
@@ -77,11 +77,12 @@ export const merge: Command = {
       TE.let('types', ({ plan }) => mergedTypes(plan)),
       TE.bind('files', ({ model, plan }) => copied(model.source, hasNf4(plan), plan.computed)),
       TE.bind('backend', ({ input }) => openExact(input)),
-      TE.bind('written', ({ input, plan, backend: { kernels, dispose } }) => async () => {
-        const result = await writeWeights(mergedParts({ ...plan, kernels }), input.out)();
-        await dispose();
-        return result;
-      }),
+      TE.bind(
+        'written',
+        ({ input, plan, backend }) =>
+          () =>
+            closing(backend, writeWeights(mergedParts({ ...plan, kernels: backend.kernels }), input.out)),
+      ),
       TE.chainFirst(({ input, files }) => writeCopied(input.out, files)),
       TE.map(({ input, adapter, types, model: { dtype: said }, written: { largestError, layers } }): ExitCode => {
         const modules = Object.keys(adapter.modules).length;

@@ -3,7 +3,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import * as v from 'valibot';
 import type { AnyBackend } from '../../../backends/resolve.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import { type BackendChoice, openBackend } from '../backend.ts';
+import { type BackendChoice, closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { bytes, count, parseWith } from '../schema.ts';
 import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
@@ -144,8 +144,7 @@ const measuring = async <A>(
 ): Promise<Result<ExitCode>> => {
   const backend = await openBackend(given);
   if (E.isLeft(backend)) return backend;
-  const report = measure(backend.right);
-  await backend.right.dispose();
+  const report = await closing(backend.right, () => measure(backend.right));
   if (json) printJson(world, report);
   else show(world, report);
   return E.right(0);

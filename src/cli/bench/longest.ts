@@ -2,14 +2,13 @@
  * The longest sequence that a method can train in so much memory: found by running it, beside what `paca plan` predicts. The
  * memory is that of the engine: tensors, what lies between them, and the packing space of the kernels.
  */
-import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { AnyBackend } from '../../../backends/resolve.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import { longestSequence, planner } from '../../train/plan.ts';
 import { initialState, trainStep } from '../../train/step.ts';
-import { type BackendChoice, openBackend } from '../backend.ts';
+import { type BackendChoice, closing, openBackend } from '../backend.ts';
 import { llamaConfig, llamaProblem, type Method } from './problems.ts';
 
 export interface LongestSettings extends BackendChoice {
@@ -56,11 +55,7 @@ const fits =
   (tokens: number): Task<boolean> =>
     pipe(
       () => openBackend(choice, memory),
-      TE.chain((backend) => async () => {
-        const result = trains(backend, method, rank, tokens);
-        await backend.dispose();
-        return E.right(result);
-      }),
+      TE.chainTaskK((backend) => () => closing(backend, () => trains(backend, method, rank, tokens))),
     );
 
 /** The last number of `below` … `above` that holds, where all hold up to some number; `below` if none does. */

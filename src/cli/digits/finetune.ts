@@ -5,7 +5,7 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import { nodeStore } from '../../io/store-node.ts';
 import type { PacaError } from '../../spec/errors.ts';
 import type { Arguments } from '../args.ts';
-import { openBackend } from '../backend.ts';
+import { closing, openBackend } from '../backend.ts';
 import { type ExitCode, printJson, type World } from '../command.ts';
 import { claimFolder } from '../run/run-folder.ts';
 import { formatPercent } from '../show/format.ts';
@@ -58,11 +58,7 @@ const dryRun = (world: World, input: FinetuneInput): TE.TaskEither<PacaError, Ex
   const settings = settingsOf(input);
   return pipe(
     () => openBackend(input),
-    TE.chain(
-      ({ kernels }) =>
-        () =>
-          plan(kernels, settings),
-    ),
+    TE.chain((backend) => () => closing(backend, () => plan(backend.kernels, settings))),
     TE.map((bytes): ExitCode => {
       printJson(world, { settings, bytes });
       return 0;
@@ -88,11 +84,7 @@ export const finetuneDigits = (
   if (args.values.dryRun === true) return dryRun(world, input);
   return pipe(
     open(world, args, input),
-    TE.chain((session) => async () => {
-      const result = await runSession(session);
-      await session.close();
-      return result;
-    }),
+    TE.chain((session) => () => closing({ dispose: session.close }, () => runSession(session))),
     TE.map((result) => show(world, args.values.json === true, result)),
   );
 };

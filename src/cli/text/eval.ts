@@ -12,7 +12,7 @@ import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { evaluateClassifier } from '../../train/evaluate.ts';
 import type { HostBatch } from '../../train/host-batch.ts';
-import { openBackend } from '../backend.ts';
+import { closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readBytes } from '../package-root.ts';
 import { count, parseWith, path } from '../schema.ts';
@@ -181,13 +181,13 @@ const run = (world: World, input: Input): Task<ExitCode> =>
     TE.bind('exam', ({ base, samples }) => TE.fromEither(examOf(base, input, samples))),
     TE.chainFirst(({ exam: { report } }) => TE.fromIO(() => warnOfCuts(world, report))),
     TE.bind('backend', () => () => openBackend(input)),
-    TE.chain(({ base, exam, backend: { kernels, dispose } }) => async () => {
-      const report = await pipe(
+    TE.chain(({ base, exam, backend }) => () => {
+      const { kernels } = backend;
+      const report = pipe(
         loadAdapted(world, kernels, base, input.adapter ?? null),
         TE.chain((model) => examine(world, { kernels, base, model, params: model.params }, input, exam)),
-      )();
-      await dispose();
-      return report;
+      );
+      return closing(backend, report);
     }),
     TE.map((report): ExitCode => {
       if (input.json) printJson(world, report);

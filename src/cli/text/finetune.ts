@@ -6,7 +6,7 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import { nodeStore } from '../../io/store-node.ts';
 import type { PacaError } from '../../spec/errors.ts';
 import type { Arguments } from '../args.ts';
-import { openBackend } from '../backend.ts';
+import { closing, openBackend } from '../backend.ts';
 import { type ExitCode, printJson, type World } from '../command.ts';
 import { claimFolder } from '../run/run-folder.ts';
 import { formatBytes, formatCount, formatPercent } from '../show/format.ts';
@@ -110,9 +110,7 @@ const run = (session: Opened, args: Arguments): Task<ExitCode> => {
 export const finetuneText = (world: World, args: Arguments, input: TextInput): Task<ExitCode> =>
   pipe(
     open(world, args, input),
-    TE.chain((session) => async () => {
-      const result = await (args.values.dryRun === true ? dryRun(session) : run(session, args))();
-      await session.backend.dispose();
-      return result;
-    }),
+    TE.chain(
+      (session) => () => closing(session.backend, args.values.dryRun === true ? dryRun(session) : run(session, args)),
+    ),
   );

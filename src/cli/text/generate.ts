@@ -8,7 +8,7 @@ import type { Sampling } from '../../models/generate.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import { excerpt, parseStrictJson } from '../../spec/strict-json.ts';
 import type { Spec } from '../../spec/tensor.ts';
-import { openBackend } from '../backend.ts';
+import { closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { count, parseWith, path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
@@ -171,14 +171,16 @@ const run = (world: World, given: Given): Task<ExitCode> =>
     TE.chainFirst(({ base, sampling }) => TE.fromIO(() => tellGeneration(world, given, base, sampling))),
     TE.bind('backend', () => () => openBackend(given)),
     TE.let('input', ({ sampling }): Input => ({ ...given, sampling })),
-    TE.chain(({ base, prompts, input, backend: { kernels, dispose } }) => async () => {
-      const model = await loadAdapted(world, kernels, base, input.adapter ?? null)();
-      if (E.isRight(model)) {
-        const speaker = { kernels, base, model: model.right, params: model.right.params };
-        await (input.file === undefined ? tellOne : tellAll)(world, speaker, prompts, input);
-      }
-      await dispose();
-      return E.map((): ExitCode => 0)(model);
+    TE.chain(({ base, prompts, input, backend }) => () => {
+      const { kernels } = backend;
+      return closing(backend, async () => {
+        const model = await loadAdapted(world, kernels, base, input.adapter ?? null)();
+        if (E.isRight(model)) {
+          const speaker = { kernels, base, model: model.right, params: model.right.params };
+          await (input.file === undefined ? tellOne : tellAll)(world, speaker, prompts, input);
+        }
+        return E.map((): ExitCode => 0)(model);
+      });
     }),
   );
 

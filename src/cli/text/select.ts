@@ -14,7 +14,7 @@ import { findSelector, type Selector, selectors } from '../../select/selector.ts
 import type { PacaError, Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
 import { columnStatistics, type SelectionCost, type StatisticsPlan, selectColumns } from '../../train/select.ts';
-import { openBackend } from '../backend.ts';
+import { closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
 import { adaptedSites } from '../run/selection.ts';
@@ -214,8 +214,7 @@ export const select: Command = {
             openBackend(input.text),
       ),
       TE.chain(({ input, backend }) => async (): Promise<Result<ExitCode>> => {
-        const report = await reportOf(world, input, backend)();
-        await backend.dispose();
+        const report = await closing(backend, reportOf(world, input, backend));
         return pipe(
           report,
           E.map((found): ExitCode => {
