@@ -4,7 +4,7 @@ import { resolveBackend } from '../../backends/resolve.ts';
 import type { Kernels } from '../../src/core/fused.ts';
 import { sameTree } from '../../src/core/laws.ts';
 import type { Release } from '../../src/core/ops.ts';
-import { leaves, mapTree, type Tree } from '../../src/core/tree.ts';
+import { leaves, mapTree, type Tree, zipTrees } from '../../src/core/tree.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { clipByGlobalNorm, globalNorm } from '../../src/optim/clip.ts';
 import { constant, cosine, linear, type Schedule, warmUp } from '../../src/optim/schedule.ts';
@@ -16,6 +16,20 @@ import * as any from '../support/arbitraries.ts';
 import { fc } from '../support/fast-check.ts';
 import { host, f32 as k, normal, numbersOf, type R } from '../support/tensors.ts';
 
+/** A transform of somebody's own, which gives the tensors of its state. */
+const heavyBall = <T extends Spec>(k: Kernels<T>): Transform<T> => ({
+  init: (params) => ({ tensors: mapTree(params, ({ shape }) => k.full(shape, 0)), numbers: [] }),
+  update: (gradients, { tensors, numbers }, _, release) => {
+    const velocity = zipTrees([tensors, gradients], (u, g) => {
+      const next = k.add(k.mul(u as T, 0.5), g as T);
+      release?.(u as T);
+      return next;
+    });
+    return [velocity, { tensors: velocity, numbers }];
+  },
+  stateSpec: (params) => params,
+});
+
 /** The transforms over a backend, by name. */
 const transformsOf = <T extends Spec>(k: Kernels<T>) => ({
   clip: clipByGlobalNorm(k, 0.5),
@@ -24,6 +38,7 @@ const transformsOf = <T extends Spec>(k: Kernels<T>) => ({
   sgd: sgd(k, { learningRate: 0.5 }),
   momentum: momentum(k, { learningRate: 0.5, momentum: 0.9 }),
   nesterov: momentum(k, { learningRate: 0.5, momentum: 0.9, nesterov: true }),
+  heavyBall: heavyBall(k),
   adamw: adamw(k, { learningRate: 0.1, decay: 0.1 }),
 });
 
