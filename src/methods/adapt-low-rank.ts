@@ -9,9 +9,9 @@ import { fail, type Result } from '../spec/errors.ts';
 import type { HostTensor, Spec } from '../spec/tensor.ts';
 import { checkShape, type HostAffine, toDevice } from './base.ts';
 import { doraLinear, rowNorms } from './dora.ts';
-import { loraLinear, loraWeight } from './lora.ts';
+import { freshLora, loraLinear, loraWeight } from './lora.ts';
 import type { LowRankConfig } from './low-rank.ts';
-import { mosloraLinear } from './moslora.ts';
+import { freshMoslora, mosloraLinear } from './moslora.ts';
 import type { Module, Site } from './operation.ts';
 
 /** One LoRA adapter before it is on a backend; `freshLora` makes A and B. */
@@ -47,6 +47,20 @@ export type LowRankTreatment =
   | { readonly method: 'lora'; readonly adapters: readonly LoraPlan[] }
   | { readonly method: 'dora'; readonly adapters: readonly DoraPlan[] }
   | { readonly method: 'moslora'; readonly adapters: readonly MosloraPlan[] };
+
+export type LowRankMethod = LowRankTreatment['method'];
+
+/** Fresh matrices for one place: with them it computes what the base does. */
+export const freshLowRank = (
+  method: LowRankMethod,
+  rng: Rng,
+  config: LinearConfig,
+  rank: number,
+  common: Pick<LoraPlan, 'scale' | 'freezeA' | 'dropout'>,
+): LowRankTreatment =>
+  method === 'moslora'
+    ? { method, adapters: [{ ...freshMoslora(rng, config, rank), ...common }] }
+    : { method, adapters: [{ ...freshLora(rng, config, rank), ...common }] };
 
 export const lowRankConfig = ({
   a,

@@ -36,8 +36,13 @@ export interface PacaPlan {
   readonly trains?: boolean;
 }
 
+/** The methods that train something. */
+export const trainingMethods = ['full', 'paca', 'lora', 'dora', 'moslora'] as const;
+
+export type TrainingMethod = (typeof trainingMethods)[number];
+
 /** Names that a config may give as method. */
-export const methodNames: readonly string[] = ['full', 'paca', 'lora', 'dora', 'moslora', 'frozen'];
+export const methodNames: readonly string[] = [...trainingMethods, 'frozen'];
 
 export const checkMethod = (name: string): Result<Treatment['method']> =>
   methodNames.includes(name)

@@ -9,8 +9,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import { specKernels as k } from '../core/spec-ops.ts';
 import { leaves, type SlotTree } from '../core/tree.ts';
 import { crossEntropy, type Loss } from '../layers/losses.ts';
-import type { Treatment } from '../methods/adapt.ts';
-import type { LowRankTreatment } from '../methods/adapt-low-rank.ts';
+import type { TrainingMethod, Treatment } from '../methods/adapt.ts';
 import type { Site } from '../methods/operation.ts';
 import { matchTargets, type Targets } from '../methods/targets.ts';
 import {
@@ -33,8 +32,6 @@ import { isNf4 } from '../spec/nf4.ts';
 import { bytesOf, type HostTensor, type Shape, type Spec } from '../spec/tensor.ts';
 import { type Account, account, residualBytes, residualOf } from './account.ts';
 import type { Problem } from './step.ts';
-
-export type PlannedMethod = 'full' | 'paca' | LowRankTreatment['method'];
 
 export interface PlanSettings extends Targets {
   readonly config: LlamaConfig;
@@ -75,7 +72,7 @@ const hollow = (dtype: DType, shape: Shape): HostTensor => ({ dtype, shape, data
 const treatmentsOf = (
   architecture: Architecture,
   s: PlanSettings,
-  method: PlannedMethod,
+  method: TrainingMethod,
 ): Result<(site: Site) => Treatment> => {
   if (method === 'full') return E.right(() => ({ method }));
   const paths = sitesOf(architecture).map(({ path }) => path);
@@ -105,7 +102,7 @@ const weightsOf = (step: LeafStep, dtype: DType, head: string): Weights => {
 };
 
 /** The model as `loadModel` would build it, with AdamW, which keeps two numbers for each that trains. */
-const problemOf = (architecture: Architecture, s: PlanSettings, method: PlannedMethod): Result<PlannedProblem> => {
+const problemOf = (architecture: Architecture, s: PlanSettings, method: TrainingMethod): Result<PlannedProblem> => {
   const isFull = method === 'full';
   return pipe(
     treatmentsOf(architecture, s, method),
@@ -175,7 +172,7 @@ const blockBytes = ({ layers }: LlamaConfig, [model]: Kept): number => {
 };
 
 /** Activations that a map of the widest input, the feed-forward's, makes for its input gradient beside the one itself. */
-const ownActivations = (method: PlannedMethod, { width, feedForward }: LlamaConfig): number => {
+const ownActivations = (method: TrainingMethod, { width, feedForward }: LlamaConfig): number => {
   if (method === 'dora') return feedForward + 5 * width;
   return method === 'lora' || method === 'moslora' ? feedForward : 0;
 };
@@ -188,7 +185,7 @@ const ownActivations = (method: PlannedMethod, { width, feedForward }: LlamaConf
  */
 const workspaceOf = (
   { config: c }: PlanSettings,
-  method: PlannedMethod,
+  method: TrainingMethod,
   tokens: number,
   recomputed: number,
 ): number => {
@@ -201,7 +198,7 @@ const workspaceOf = (
 // The plan
 
 /** The plans of a model. Errors: a pattern that matches nothing, a rank above the columns. */
-export const planner = (s: PlanSettings): ((method: PlannedMethod) => Result<Plan>) => {
+export const planner = (s: PlanSettings): ((method: TrainingMethod) => Result<Plan>) => {
   const { config, batch, recompute } = s;
   const architecture = llama(config, { recompute });
   const plain = llama({ ...config, positions: 1 });

@@ -150,6 +150,7 @@ describe('a folder that can’t be written', () => {
     expect(error).toMatchObject({ tag: 'FileError', came: expect.stringMatching(reason) });
   });
 
+  // To root the system refuses no folder; the other cases of this table hold for root too.
   it.skipIf(process.getuid?.() === 0)('for want of the right to', async () => {
     mkdirSync(at('locked'));
     chmodSync(at('locked'), 0o555);

@@ -13,7 +13,7 @@ import { storageTypes } from '../../src/io/narrow-host.ts';
 import { nodeSource } from '../../src/io/source-node.ts';
 import type { LinearConfig } from '../../src/layers/linear.ts';
 import { crossEntropy } from '../../src/layers/losses.ts';
-import type { Treatment } from '../../src/methods/adapt.ts';
+import type { TrainingMethod, Treatment } from '../../src/methods/adapt.ts';
 import { freshMoslora } from '../../src/methods/moslora.ts';
 import type { Site } from '../../src/methods/operation.ts';
 import { llama } from '../../src/models/llama/llama.ts';
@@ -21,7 +21,6 @@ import { adamw } from '../../src/optim/adamw.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import type { Spec } from '../../src/spec/tensor.ts';
 import { account, trainableCount } from '../../src/train/account.ts';
-import type { PlannedMethod } from '../../src/train/plan.ts';
 import { initialState, type Problem, trainStep } from '../../src/train/step.ts';
 import { writeFolder } from '../support/tiny-base.ts';
 import { call, temporaryFolder } from './program.ts';
@@ -30,7 +29,7 @@ import { configFile, writeBase } from './tiny-folder.ts';
 const folder = temporaryFolder();
 const bases = Object.fromEntries(storageTypes.map((dtype) => [dtype, writeBase(join(folder, dtype), dtype)]));
 
-type Method = PlannedMethod;
+type Method = TrainingMethod;
 const methods: readonly Method[] = ['paca', 'lora', 'dora', 'moslora', 'full'];
 
 const config = (name: string, changes: object): string =>

@@ -34,6 +34,7 @@ describe.each(Object.entries(layerTable))('%s', (_, { minimal, any, detached }) 
     );
   });
 
+  // DoRA's backward pass holds its norms, as PEFT does: test/methods/low-rank.test.ts has its derivative with them held.
   it.skipIf(detached)('backward is the transposed derivative of forward', async () => {
     expect(await vjpExcess(pointOf(f64, minimal))).toBeLessThanOrEqual(1);
     await fc.assert(

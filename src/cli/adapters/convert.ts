@@ -10,11 +10,10 @@ import { loraAdapterOf } from '../../io/convert-adapter.ts';
 import { nodeStore } from '../../io/store-node.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { type Command, type ExitCode, printJson } from '../command.ts';
-import { readInput } from '../input.ts';
-import { parseWith, path } from '../schema.ts';
+import { path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
 import { openModelFolder } from '../text/model-folder.ts';
-import { checkFresh, openAdapter, writeFiles } from './folders.ts';
+import { openAdapter, readFresh, writeFiles } from './folders.ts';
 
 const schema = v.strictObject({ adapter: path, to: v.picklist(['lora']), base: path, out: path });
 const keys = Object.keys(schema.entries);
@@ -32,9 +31,8 @@ export const convert: Command = {
   switches: ['json'],
   run: (world, args) =>
     pipe(
-      readInput(args, keys, (input, where) => parseWith(schema, keys, input, where)),
+      readFresh(args, schema, keys),
       TE.bindTo('input'),
-      TE.chainFirst(({ input }) => checkFresh(input.out)),
       TE.bind('adapter', ({ input }) =>
         pipe(
           openAdapter(world, input.adapter),

@@ -14,11 +14,10 @@ import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
 import { fail, type PacaError } from '../../spec/errors.ts';
 import { type BackendChoice, closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
-import { readInput } from '../input.ts';
-import { parseWith, path } from '../schema.ts';
+import { path } from '../schema.ts';
 import { formatCount } from '../show/format.ts';
 import { openModelFolder } from '../text/model-folder.ts';
-import { checkFresh, openAdapter } from './folders.ts';
+import { openAdapter, readFresh } from './folders.ts';
 import { computeTypes, copied, quantisationTable, writeCopied, writeWeights } from './model-files.ts';
 
 const schema = v.strictObject({
@@ -65,9 +64,8 @@ export const merge: Command = {
   switches: ['json'],
   run: (world, args) =>
     pipe(
-      readInput(args, keys, (input, where) => parseWith(schema, keys, input, where)),
+      readFresh(args, schema, keys),
       TE.bindTo('input'),
-      TE.chainFirst(({ input }) => checkFresh(input.out)),
       TE.bind('adapter', ({ input }) => openAdapter(world, input.adapter)),
       TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
       TE.chainFirst(({ adapter, model: { checkpoint, maps } }) => TE.fromEither(checkMerge(checkpoint, adapter, maps))),

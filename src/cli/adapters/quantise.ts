@@ -12,11 +12,10 @@ import { fail } from '../../spec/errors.ts';
 import { isNf4 } from '../../spec/nf4.ts';
 import { bytesOf, sizeOf } from '../../spec/tensor.ts';
 import { type Command, type ExitCode, printJson } from '../command.ts';
-import { readInput } from '../input.ts';
-import { parseWith, path } from '../schema.ts';
+import { path } from '../schema.ts';
 import { formatBytes, formatCount } from '../show/format.ts';
 import { openModelFolder } from '../text/model-folder.ts';
-import { checkFresh } from './folders.ts';
+import { readFresh } from './folders.ts';
 import { computeTypes, copied, quantisationTable, writeCopied, writeWeights } from './model-files.ts';
 
 const schema = v.strictObject({ base: path, out: path });
@@ -30,9 +29,8 @@ export const quantise: Command = {
   switches: ['json'],
   run: (world, args) =>
     pipe(
-      readInput(args, keys, (input, where) => parseWith(schema, keys, input, where)),
+      readFresh(args, schema, keys),
       TE.bindTo('input'),
-      TE.chainFirst(({ input }) => checkFresh(input.out)),
       TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
       TE.chainFirst(({ input, model: { checkpoint } }) => {
         const already = checkpoint.names.find((name) => isNf4(checkpoint.spec(name)!.dtype));

@@ -2,6 +2,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import * as v from 'valibot';
 import type { AnyBackend } from '../../../backends/resolve.ts';
+import { type TrainingMethod, trainingMethods } from '../../methods/adapt.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { type BackendChoice, closing, openBackend } from '../backend.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
@@ -10,10 +11,8 @@ import { formatBytes, formatCount, formatMs, formatPercent } from '../show/forma
 import { renderTable } from '../show/table.ts';
 import { defaultSizes, type GemmReport, measureProducts, type ProductSize } from './gemm.ts';
 import { type LongestReport, measureLongest } from './longest.ts';
-import { llamaConfig, llamaSizes, type Method } from './problems.ts';
+import { llamaConfig, llamaSizes } from './problems.ts';
 import { measureStep, type StepReport, type StepSettings } from './step.ts';
-
-const methods = ['full', 'paca', 'lora', 'dora', 'moslora'] as const;
 
 const choice = { backend: v.optional(v.string()), threads: v.optional(count) };
 
@@ -36,7 +35,7 @@ const gemmSchema = v.strictObject({
 const stepSchema = v.strictObject({
   ...choice,
   model: v.optional(v.picklist(['mlp', 'llama']), 'mlp'),
-  method: v.optional(v.picklist(methods), 'full'),
+  method: v.optional(v.picklist(trainingMethods), 'full'),
   rank: v.optional(count, 16),
   dtype: v.optional(v.picklist(['f32', 'nf4']), 'f32'),
   batchSize: v.optional(count, 256),
@@ -46,7 +45,7 @@ const stepSchema = v.strictObject({
 
 const longestSchema = v.strictObject({
   ...choice,
-  methods: v.optional(v.array(v.picklist(methods)), [...methods]),
+  methods: v.optional(v.array(v.picklist(trainingMethods)), [...trainingMethods]),
   rank: v.optional(count, 16),
   memory: v.optional(bytes, '256MiB'),
 });
@@ -129,7 +128,12 @@ const checkStep = (flags: object, { model, method, rank, dtype, width }: StepSet
 };
 
 /** PaCA cannot choose more columns than there are. */
-const checkColumns = (action: string, chosen: readonly Method[], rank: number, columns: number): Result<null> =>
+const checkColumns = (
+  action: string,
+  chosen: readonly TrainingMethod[],
+  rank: number,
+  columns: number,
+): Result<null> =>
   chosen.includes('paca') && rank > columns
     ? fail('ConfigError', `a rank of at most ${columns}`, String(rank), where(action))
     : E.right(null);

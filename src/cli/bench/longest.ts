@@ -5,21 +5,22 @@
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { AnyBackend } from '../../../backends/resolve.ts';
+import type { TrainingMethod } from '../../methods/adapt.ts';
 import type { PacaError, Result } from '../../spec/errors.ts';
 import { longestSequence, planner } from '../../train/plan.ts';
 import { initialState, trainStep } from '../../train/step.ts';
 import { type BackendChoice, closing, openBackend } from '../backend.ts';
-import { llamaConfig, llamaProblem, type Method } from './problems.ts';
+import { llamaConfig, llamaProblem } from './problems.ts';
 
 export interface LongestSettings extends BackendChoice {
-  readonly methods: readonly Method[];
+  readonly methods: readonly TrainingMethod[];
   readonly rank: number;
   /** Bytes. */
   readonly memory: number;
 }
 
 export interface Longest {
-  readonly method: Method;
+  readonly method: TrainingMethod;
   /** Tokens of one sequence. */
   readonly planned: number;
   readonly measured: number;
@@ -36,7 +37,7 @@ const RESOLUTION = 8;
 const MOST = 1 << 20;
 
 /** Two steps: the second begins with the state that the first left. */
-const trains = ({ kernels: k }: AnyBackend, method: Method, rank: number, tokens: number): boolean => {
+const trains = ({ kernels: k }: AnyBackend, method: TrainingMethod, rank: number, tokens: number): boolean => {
   try {
     const { problem, batch } = llamaProblem(k, { method, rank, dtype: 'f32' }, { batchSize: 1, tokens });
     let state = initialState(problem, { donate: true });
@@ -51,7 +52,7 @@ const trains = ({ kernels: k }: AnyBackend, method: Method, rank: number, tokens
 };
 
 const fits =
-  ({ memory, rank, ...choice }: LongestSettings, method: Method) =>
+  ({ memory, rank, ...choice }: LongestSettings, method: TrainingMethod) =>
   (tokens: number): Task<boolean> =>
     pipe(
       () => openBackend(choice, memory),
@@ -68,7 +69,7 @@ const last = (holds: (n: number) => Task<boolean>, below: number, above: number)
   );
 };
 
-const longestOf = (settings: LongestSettings, method: Method): Task<Longest> => {
+const longestOf = (settings: LongestSettings, method: TrainingMethod): Task<Longest> => {
   const { rank, memory } = settings;
   const all = { targetModules: 'all-linear', excludeModules: [] };
   return pipe(

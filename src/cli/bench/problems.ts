@@ -5,9 +5,8 @@
 import type { AnyBackend } from '../../../backends/resolve.ts';
 import { permutation, rngFromSeed, splitRng } from '../../core/rng.ts';
 import { crossEntropy, meanSquaredError } from '../../layers/losses.ts';
-import type { Treatment } from '../../methods/adapt.ts';
-import type { LowRankTreatment } from '../../methods/adapt-low-rank.ts';
-import { freshMoslora } from '../../methods/moslora.ts';
+import type { TrainingMethod, Treatment } from '../../methods/adapt.ts';
+import { freshLowRank } from '../../methods/adapt-low-rank.ts';
 import { columnView, type Site } from '../../methods/operation.ts';
 import { type Architecture, type LeafStep, leafSteps, tensorsOf, type Weights } from '../../models/architecture.ts';
 import type { LlamaConfig } from '../../models/llama/config.ts';
@@ -21,10 +20,8 @@ import type { HostTensor, Spec } from '../../spec/tensor.ts';
 import type { MicroBatch, Problem } from '../../train/step.ts';
 import { numbers, tokenIds } from './numbers.ts';
 
-export type Method = 'full' | 'paca' | LowRankTreatment['method'];
-
 interface Adaptation {
-  readonly method: Method;
+  readonly method: TrainingMethod;
   /** Columns of each weight, or the width between LoRA's two factors. */
   readonly rank: number;
   /** The type in which the adapted weights are stored. */
@@ -94,7 +91,7 @@ const treatmentOf =
     if (path === frozen) return { method: 'frozen' };
     const rng = splitRng(rngFromSeed(2), path);
     if (method !== 'paca' && operation.kind === 'linear') {
-      return { method, adapters: [{ ...freshMoslora(rng, operation.config, rank), scale: 1 }] };
+      return freshLowRank(method, rng, operation.config, rank, { scale: 1 });
     }
     const [order] = permutation(rng, columnView(operation).columns);
     return { method: 'paca', adapters: [{ indices: order.slice(0, rank).sort(), alpha: rank }] };

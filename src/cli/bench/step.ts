@@ -4,14 +4,15 @@
  */
 import process from 'node:process';
 import type { AnyBackend } from '../../../backends/resolve.ts';
+import type { TrainingMethod } from '../../methods/adapt.ts';
 import { account, trainableCount } from '../../train/account.ts';
 import { initialState, trainStep } from '../../train/step.ts';
-import { llamaProblem, llamaSizes, type Method, mlpProblem } from './problems.ts';
+import { llamaProblem, llamaSizes, mlpProblem } from './problems.ts';
 import { median, round } from './statistics.ts';
 
 export interface StepSettings {
   readonly model: 'mlp' | 'llama';
-  readonly method: Method;
+  readonly method: TrainingMethod;
   /** Columns of each weight, or the width between LoRA's two factors. */
   readonly rank: number;
   /** The type in which the adapted weights are stored. */

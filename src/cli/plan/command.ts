@@ -2,10 +2,11 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
+import { type TrainingMethod, trainingMethods } from '../../methods/adapt.ts';
 import type { LlamaConfig } from '../../models/llama/config.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import { parseStrictJson } from '../../spec/strict-json.ts';
-import { type ByOp, longestSequence, type PlannedBytes, type PlannedMethod, planner } from '../../train/plan.ts';
+import { type ByOp, longestSequence, type PlannedBytes, planner } from '../../train/plan.ts';
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
 import { readBytes } from '../package-root.ts';
@@ -13,12 +14,12 @@ import { formatBytes, formatCount } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
 import { baseFolder, isConfig } from '../text/base-folder.ts';
 import { type ModelConfig, parseModelConfig } from '../text/model-config.ts';
-import { type PlanInput, parsePlan, planKeys, plannedMethods } from './settings.ts';
+import { type PlanInput, parsePlan, planKeys } from './settings.ts';
 
 /** What `--json` prints. */
 interface Report {
   readonly model: string;
-  readonly method: PlannedMethod;
+  readonly method: TrainingMethod;
   readonly rank: number | null;
   readonly batch: number;
   readonly seq: number;
@@ -57,7 +58,7 @@ const reportsOf = (
   input: PlanInput,
   { config, dtype }: ModelConfig,
   seq: number,
-  methods: readonly PlannedMethod[],
+  methods: readonly TrainingMethod[],
 ): TE.TaskEither<PacaError, readonly Report[]> => {
   const { model, rank, batch, memory } = input;
   const plan = planner({ ...input, config, dtype: input.dtype ?? dtype });
@@ -127,7 +128,7 @@ export const plan: Command = {
       TE.bind('seq', ({ input, model }) => TE.fromEither(sequenceOf(input, model.config))),
       TE.bind('reports', ({ input, model, seq }) => {
         // Without a method: all side by side, and as JSON, which is of one method, PaCA.
-        const methods = input.method === null ? (isJson ? (['paca'] as const) : plannedMethods) : [input.method];
+        const methods = input.method === null ? (isJson ? (['paca'] as const) : trainingMethods) : [input.method];
         return reportsOf(input, model, seq, methods);
       }),
       TE.map(({ input, reports }): ExitCode => {

@@ -3,17 +3,15 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as v from 'valibot';
 import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
+import { type TrainingMethod, trainingMethods } from '../../methods/adapt.ts';
 import type { ModulePattern } from '../../methods/targets.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import type { PlannedMethod } from '../../train/plan.ts';
 import { bytes, count, modules, parseWith, path } from '../schema.ts';
-
-export const plannedMethods: readonly PlannedMethod[] = ['full', 'paca', 'lora', 'dora', 'moslora'];
 
 const schema = v.strictObject({
   base: v.optional(path),
   config: v.optional(path),
-  method: v.optional(v.picklist(plannedMethods)),
+  method: v.optional(v.picklist(trainingMethods)),
   rank: v.optional(count),
   targetModules: v.optional(modules),
   excludeModules: v.optional(modules),
@@ -36,7 +34,7 @@ export interface PlanInput {
   /** How it was named. */
   readonly model: string;
   /** Null: none was asked for. */
-  readonly method: PlannedMethod | null;
+  readonly method: TrainingMethod | null;
   readonly rank: number;
   readonly targetModules: ModulePattern;
   readonly excludeModules: ModulePattern;

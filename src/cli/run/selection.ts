@@ -2,13 +2,10 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../../core/fused.ts';
-import { type Rng, rngFromSeed, splitRng } from '../../core/rng.ts';
-import type { LinearConfig } from '../../layers/linear.ts';
+import { rngFromSeed, splitRng } from '../../core/rng.ts';
 import type { Loss } from '../../layers/losses.ts';
-import type { Treatment } from '../../methods/adapt.ts';
-import type { LoraPlan, LowRankTreatment } from '../../methods/adapt-low-rank.ts';
-import { freshLora } from '../../methods/lora.ts';
-import { freshMoslora } from '../../methods/moslora.ts';
+import type { TrainingMethod, Treatment } from '../../methods/adapt.ts';
+import { freshLowRank, type LowRankMethod } from '../../methods/adapt-low-rank.ts';
 import type { Site } from '../../methods/operation.ts';
 import { patternsOf, valueAt } from '../../methods/patterns.ts';
 import { type ModulePattern, matchTargets } from '../../methods/targets.ts';
@@ -32,10 +29,8 @@ export interface LowRankSettings {
   readonly alphaPattern: Readonly<Record<string, number>>;
 }
 
-export type LowRankMethod = LowRankTreatment['method'];
-
 export interface SelectionSettings {
-  readonly method: 'full' | 'paca' | LowRankMethod;
+  readonly method: TrainingMethod;
   readonly rank: number;
   readonly alpha: number;
   readonly select: string;
@@ -85,18 +80,6 @@ const paca = ({ indices, cost }: Selected, alpha: number): Adaptation => ({
   alphaAt: () => alpha,
 });
 
-/** Fresh matrices for one place. */
-const freshTreatment = (
-  method: LowRankMethod,
-  rng: Rng,
-  config: LinearConfig,
-  rank: number,
-  common: Pick<LoraPlan, 'scale' | 'freezeA' | 'dropout'>,
-): Treatment =>
-  method === 'moslora'
-    ? { method, adapters: [{ ...freshMoslora(rng, config, rank), ...common }] }
-    : { method, adapters: [{ ...freshLora(rng, config, rank), ...common }] };
-
 /** Fresh matrices for each place, a function of the seed and the place alone; one A for a seed, whatever the method. */
 const lowRank = (
   method: LowRankMethod,
@@ -127,7 +110,7 @@ const lowRank = (
           if (kind !== 'linear' || !paths.includes(path)) return { method: 'frozen' };
           const own = valueAt(ranks, path, rank);
           const scale = alphaAt(path) / (rankStabilized ? Math.sqrt(own) : own);
-          return freshTreatment(method, splitRng(rngFromSeed(selectSeed), path), config, own, {
+          return freshLowRank(method, splitRng(rngFromSeed(selectSeed), path), config, own, {
             scale,
             freezeA,
             dropout,

@@ -3,6 +3,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import * as v from 'valibot';
 import { type RecordFormat, recordFormats } from '../../data/records.ts';
+import { trainingMethods } from '../../methods/adapt.ts';
 import { selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { count, modules, parseWith, path, positive, seed } from '../schema.ts';
@@ -46,7 +47,7 @@ const schema = v.strictObject({
     v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
     'Share of the branches (attention, feed-forward) that each backward pass leaves out, drawn anew (DropBP). Default 0.',
   ),
-  method: key(v.picklist(['full', 'paca', 'lora', 'dora', 'moslora']), 'Default paca.'),
+  method: key(v.picklist(trainingMethods), 'Default paca.'),
   rank: key(count, 'Columns of each weight (paca), or the width of A and B (lora, dora, moslora). Default 16.'),
   alpha: key(positive, 's = alpha/rank. Default rank.'),
   rankStabilized: key(v.boolean(), 's = alpha/√rank (rsLoRA), with lora, dora and moslora. Default false.'),

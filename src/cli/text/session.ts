@@ -104,7 +104,9 @@ export const checkSettings = (s: TextSettings, { config }: Base): Result<TextSet
 const adapt = ({ backend, base, data, settings, world }: Opened): Task<Adaptation> => {
   const needsWeights = settings.method === 'paca' && settings.select !== 'random';
   const batches = batcher(data, { ...settings, gradAccumulation: 1 });
-  const calibration = Array.from({ length: settings.calibrationBatches }, (_, i) => batches(i)).flat();
+  const calibration = needsWeights
+    ? Array.from({ length: settings.calibrationBatches }, (_, i) => batches(i)).flat()
+    : [];
   return pipe(
     () => (needsWeights ? hostWeights(base) : Promise.resolve(E.right({}))),
     TE.chain(
