@@ -52,8 +52,9 @@ const schema = v.strictObject({
 
 describe('paca compare of language models', () => {
   it('runs every contestant on every task, and leaves rows and a page', async () => {
-    const { output, error } = await call(['compare', config, '--run', run, '--json']);
+    const { output, told, error } = await call(['compare', config, '--run', run, '--json']);
     expect(error).toBeNull();
+    expect(told).toContain('paca: run task1-mail.paca-random.x1.seed0\n');
     const { rows } = v.parse(schema, JSON.parse(output));
     expect(rows.map(({ task, name }) => `${task}: ${name}`)).toEqual(
       ['mail', 'plain'].flatMap((task) =>
@@ -91,8 +92,9 @@ describe('paca compare of language models', () => {
     const [first, last] = ['task1-mail.lora.x1.seed0', 'task2-plain.lora.x2.seed0'];
     const time = statSync(join(run, `${first}.result.json`)).mtimeMs;
     for (const name of [`${last}.result.json`, 'compare.json']) rmSync(join(run, name));
-    const { output, error } = await call(['compare', config, '--run', run, '--resume', '--json']);
+    const { output, told, error } = await call(['compare', config, '--run', run, '--resume', '--json']);
     expect(error).toBeNull();
+    expect(told.match(/^paca: run .*$/gm)).toEqual([`paca: run ${last}`]);
     expect(statSync(join(run, `${first}.result.json`)).mtimeMs).toBe(time);
     expect(existsSync(join(run, `${last}.result.json`))).toBe(true);
     const results = (rows: { rows: { valLoss: unknown; after: unknown }[] }): unknown =>

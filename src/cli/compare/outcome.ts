@@ -102,7 +102,8 @@ const onDisk =
 const finetune = (world: World, folder: string, trial: Trial): Task<TextResult> => {
   const [config, run] = [join(folder, `${trial.id}.json`), join(folder, trial.id)];
   return pipe(
-    onDisk(config, () => writeFile(config, encode(trial.config))),
+    TE.fromIO(() => world.terminal.write(`paca: run ${trial.id}\n`)),
+    TE.chain(() => onDisk(config, () => writeFile(config, encode(trial.config)))),
     TE.chain(() => nodeStore(run).list),
     TE.chain((names) => {
       const resume = names.includes('config.json') ? ['--resume'] : [];
