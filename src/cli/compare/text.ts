@@ -11,7 +11,7 @@ import { type ExitCode, printJson, type World } from '../command.ts';
 import { readBytes } from '../package-root.ts';
 import { claimFolder, REPORT } from '../run/run-folder.ts';
 import { adaptedSites } from '../run/selection.ts';
-import { baseDigest, openBase } from '../text/base.ts';
+import { type Base, baseDigest, openBase } from '../text/base.ts';
 import { RANK } from '../text/settings.ts';
 import { type Contestant, contestantsOf, firstTrials, laterSeeds, trialOf } from './contestants.ts';
 import { carryOut, kept, type Outcome, ownTextLoss, quantised } from './outcome.ts';
@@ -30,14 +30,12 @@ interface Place {
 const RESULT = 'compare.json';
 
 /** The rank at which PaCA trains about as many numbers as LoRA, r·Σ(in + out)/Σ out; null where ranks are the same. */
-const matchedRank = ({ world, comparison }: Place, { input }: ComparedTask): Task<number | null> => {
-  const { match, shared } = comparison;
-  if (match === 'rank') return TE.right(null);
+const matchedRank = ({ match, shared }: Comparison, { architecture }: Base): Result<number | null> => {
+  if (match === 'rank') return E.right(null);
   const { targetModules = 'all-linear', excludeModules = [], rank = RANK } = shared;
   return pipe(
-    openBase(world, input.base),
-    TE.chainEitherK(({ architecture }) => adaptedSites(architecture, { targetModules, excludeModules })),
-    TE.map((sites) => {
+    adaptedSites(architecture, { targetModules, excludeModules }),
+    E.map((sites) => {
       const sum = (of: (c: { readonly in: number; readonly out: number }) => number): number =>
         sites.reduce((total, { operation }) => total + of(operation.config), 0);
       return Math.round((rank * sum((c) => c.in + c.out)) / sum(({ out }) => out));
@@ -95,12 +93,21 @@ const untunedLoss = (place: Place, task: ComparedTask, base: string, kind: strin
   );
 };
 
-const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
+/** Everything that was measured on a task. */
+interface Measured {
+  /** The base's loss on text of its own kind, in 16 bits and in NF4. */
+  readonly ownText: number | null;
+  readonly quantisedText: number | null;
+  readonly all: readonly {
+    readonly contestant: Contestant;
+    readonly outcomes: readonly [Outcome, ...Outcome[]];
+  }[];
+}
+
+const measureOn = (place: Place, { task, pacaRank }: Settled): Task<Measured> => {
   const { world, comparison } = place;
-  const contestants = contestantsOf(comparison);
   return pipe(
     TE.Do,
-    TE.bind('pacaRank', () => matchedRank(place, task)),
     TE.bind('ownText', () => untunedLoss(place, task, task.input.base, 'own-text')),
     TE.bind('quantisedText', () =>
       comparison.methods.some(isQuantised)
@@ -110,9 +117,9 @@ const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
           )
         : TE.right(null),
     ),
-    TE.bind('all', ({ pacaRank }) =>
+    TE.bind('all', () =>
       pipe(
-        contestants,
+        contestantsOf(comparison),
         TE.traverseSeqArray((contestant) =>
           pipe(
             outcomesOf(place, task, contestant, pacaRank),
@@ -121,32 +128,48 @@ const compareOn = (place: Place, task: ComparedTask): Task<OfTask> => {
         ),
       ),
     ),
-    TE.map(({ all, ownText, quantisedText }) => {
-      const target = targetOf(all.find(({ contestant: { method } }) => method === 'lora')?.outcomes ?? []);
-      const rows = all.map(({ contestant, outcomes }) => rowOf(contestant, outcomes, target, ownText));
-      const untuned = (['none', 'nf4'] as const).flatMap((method): readonly Row[] => {
-        if (!comparison.methods.includes(method)) return [];
-        const [seen] = all.filter(({ contestant }) => contestant.quantised === (method === 'nf4')) as [(typeof all)[0]];
-        const text = method === 'nf4' ? quantisedText : ownText;
-        return [untunedRow(method, seen.outcomes[0], text === null || ownText === null ? null : text - ownText)];
-      });
-      return {
-        rows: [...untuned, ...rows],
-        curves: all.map(({ contestant: { name }, outcomes: [{ curve }] }) => ({
-          ...{ task: task.name, name, points: curve.map(({ step, loss }) => [step, loss] as const) },
-        })),
-      };
-    }),
   );
 };
 
-/** The base as a folder, and a digest of everything that the task reads. */
-const settled = (world: World, task: ComparedTask, folder: string): Task<readonly [ComparedTask, digest: string]> => {
+/** The bases as they are, of those that were asked for; each was seen by a run over it. */
+const untunedRows = ({ methods }: Comparison, { all, ownText, quantisedText }: Measured): readonly Row[] =>
+  (['none', 'nf4'] as const).flatMap((method) => {
+    const seen = all.find(({ contestant }) => contestant.quantised === (method === 'nf4'));
+    if (!methods.includes(method) || seen === undefined) return [];
+    const text = method === 'nf4' ? quantisedText : ownText;
+    return [untunedRow(method, seen.outcomes[0], text === null || ownText === null ? null : text - ownText)];
+  });
+
+const summaryOf = (comparison: Comparison, { name: task }: ComparedTask, measured: Measured): OfTask => {
+  const { all, ownText } = measured;
+  const target = targetOf(all.find(({ contestant: { method } }) => method === 'lora')?.outcomes ?? []);
+  const tuned = all.map(({ contestant, outcomes }) => rowOf(contestant, outcomes, target, ownText));
+  return {
+    rows: [...untunedRows(comparison, measured), ...tuned],
+    curves: all.map(({ contestant: { name }, outcomes: [{ curve }] }) => {
+      const points = curve.map(({ step, loss }) => [step, loss] as const);
+      return { task, name, points };
+    }),
+  };
+};
+
+/** A task as its runs take it. */
+interface Settled {
+  /** The base as a folder. */
+  readonly task: ComparedTask;
+  /** PaCA's, where it is not that of all. */
+  readonly pacaRank: number | null;
+  /** Of everything that the task reads. */
+  readonly digest: string;
+}
+
+const settle = ({ world, comparison, folder }: Place, task: ComparedTask): Task<Settled> => {
   const { data, validation, test } = task.input;
   const files = [data, validation, test, task.ownText].filter((path) => typeof path === 'string');
   return pipe(
     TE.Do,
     TE.bind('base', () => openBase(world, task.input.base)),
+    TE.bind('pacaRank', ({ base }) => TE.fromEither(matchedRank(comparison, base))),
     TE.bind('weights', ({ base }) => baseDigest(base)),
     TE.bind('contents', () =>
       pipe(
@@ -159,9 +182,10 @@ const settled = (world: World, task: ComparedTask, folder: string): Task<readonl
         ),
       ),
     ),
-    TE.map(({ base, weights, contents }) => {
+    TE.map(({ base, pacaRank, weights, contents }) => {
       const input = { ...task.input, base: base.folder };
-      return [{ ...task, input, quantisedBase: join(folder, task.quantisedBase) }, [weights, ...contents].join()];
+      const quantisedBase = join(folder, task.quantisedBase);
+      return { task: { ...task, input, quantisedBase }, pacaRank, digest: [weights, ...contents].join() };
     }),
   );
 };
@@ -211,17 +235,24 @@ export const compareText = (world: World, args: Arguments, comparison: Compariso
     TE.chain(() =>
       pipe(
         comparison.tasks,
-        TE.traverseSeqArray((task) => settled(world, task, folder)),
+        TE.traverseSeqArray((task) => settle(place, task)),
       ),
     ),
     TE.chainFirst((tasks) => async () => {
       const identity = await identityOf(
         comparison,
-        tasks.map(([, digest]) => digest),
+        tasks.map(({ digest }) => digest),
       );
       return claimFolder(nodeStore(folder), folder, identity, comparison, args.values.resume === true);
     }),
-    TE.chain(TE.traverseSeqArray(([task]) => compareOn(place, task))),
+    TE.chain(
+      TE.traverseSeqArray((settled) =>
+        pipe(
+          measureOn(place, settled),
+          TE.map((measured) => summaryOf(comparison, settled.task, measured)),
+        ),
+      ),
+    ),
     TE.chain((all) => finish(place, all, args.values.json === true)),
     TE.mapLeft((e) =>
       e.tag === 'Interrupted' ? { ...e, came: `${e.came}; the same command with --run ${folder} --resume goes on` } : e,
