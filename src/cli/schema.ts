@@ -6,6 +6,8 @@ import { fail, type Result } from '../spec/errors.ts';
 /** The values that configs are made of. */
 export const count: v.GenericSchema<number> = v.pipe(v.number(), v.integer(), v.minValue(1));
 export const positive: v.GenericSchema<number> = v.pipe(v.number(), v.finite(), v.gtValue(0));
+/** 0 ≤ x < 1. */
+export const share: v.GenericSchema<number> = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 export const seed: v.GenericSchema<number> = v.pipe(v.number(), v.safeInteger());
 export const path: v.GenericSchema<string> = v.pipe(v.string(), v.minLength(1));
 /** PEFT's `target_modules`: a pattern for whole paths, or the ends of paths. */

@@ -41,6 +41,8 @@ export interface PlanSettings extends Targets {
   /** Sequences of a micro-batch. */
   readonly batch: number;
   readonly recompute: boolean;
+  /** The share of branches that each backward pass leaves out. */
+  readonly dropBackward: number;
 }
 
 /** What is kept for the backward pass, by what keeps it; a buffer of several counts for the first. */
@@ -63,6 +65,9 @@ export interface Plan {
 }
 
 type PlannedProblem = Problem<Spec, unknown>;
+
+/** Backward passes that are looked at where each leaves out other branches, which need not keep the same. */
+const DRAWS = 16;
 
 // The model on specs
 
@@ -121,6 +126,7 @@ const problemOf = (architecture: Architecture, s: PlanSettings, method: Training
       loss: crossEntropy(k) as Loss<Spec, unknown>,
       optimizer: adamw(k, { learningRate: 1 }),
       seed: 0,
+      dropBackward: s.dropBackward,
     })),
   );
 };
@@ -203,8 +209,13 @@ export const planner = (s: PlanSettings): ((method: TrainingMethod) => Result<Pl
   const architecture = llama(config, { recompute });
   const plain = llama({ ...config, positions: 1 });
   const input = (sequence: number): Spec => ({ dtype: 'i32', shape: [batch, sequence] });
-  const keptBy = (problem: PlannedProblem, sequence: number): Kept =>
+  const keptIn = (problem: PlannedProblem, sequence: number): Kept =>
     residualOf(problem, input(sequence)) as unknown as Kept;
+  /** Of the pass that keeps most, among some draws of the branches that are left out. */
+  const keptBy = (problem: PlannedProblem, sequence: number): Kept =>
+    Array.from({ length: s.dropBackward > 0 ? DRAWS : 1 }, (_, seed) => keptIn({ ...problem, seed }, sequence)).reduce(
+      (most, kept) => (residualBytes(kept) > residualBytes(most) ? kept : most),
+    );
   return (method) =>
     pipe(
       E.Do,
@@ -212,8 +223,9 @@ export const planner = (s: PlanSettings): ((method: TrainingMethod) => Result<Pl
       E.bind('whole', () => problemOf(plain, s, method)),
       E.map(({ problem, whole }) => ({
         bytesAt: (sequence) => {
-          const known = account(problem, input(sequence));
-          const recomputed = recompute ? blockBytes(config, keptBy(whole, sequence)) : 0;
+          const residual = residualBytes(keptBy(problem, sequence));
+          const known = { ...account(problem, input(sequence)), residual };
+          const recomputed = recompute ? blockBytes(config, keptIn({ ...whole, dropBackward: 0 }, sequence)) : 0;
           const workspace = workspaceOf(s, method, batch * sequence, recomputed);
           const total = known.weights + known.gradients + known.optimizer + known.residual + workspace;
           return { ...known, workspace, total };

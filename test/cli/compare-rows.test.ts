@@ -1,10 +1,12 @@
 /** The figures of a comparison, from outcomes made up for the purpose. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Contestant, contestantsOf, firstTrials, laterSeeds } from '../../src/cli/compare/contestants.ts';
 import type { Outcome } from '../../src/cli/compare/outcome.ts';
 import { best, meanOf, rowOf, targetOf, untunedRow } from '../../src/cli/compare/rows.ts';
 import { type Comparison, parseTextCompare } from '../../src/cli/compare/settings.ts';
 import { comparisonPage, comparisonText } from '../../src/cli/compare/show.ts';
+import { spikesIn } from '../../src/cli/compare/spikes.ts';
 import { orThrow, showError } from '../../src/spec/errors.ts';
 
 const comparisonOf = (more: object = {}): Comparison =>
@@ -109,9 +111,38 @@ const outcome = (losses: readonly number[], accuracy: number, more: Partial<Outc
       selection: { ms: 500, peakBytes: 0, batches: 0 },
     },
     curve: losses.map((loss, i) => ({ step: 10 * (i + 1), loss, seconds: 10 * (i + 1) })),
+    training: losses.map((loss, i) => [i + 1, loss]),
     ownText: 2,
     ...more,
   }) as unknown as Outcome;
+
+describe('spikes', () => {
+  /** A loss that falls and swings by ± 0.01. */
+  const calm = Array.from({ length: 40 }, (_, i) => 2 - i / 100 + (i % 2 === 0 ? 0.01 : -0.01));
+  const at = (places: readonly number[], rise: number): number[] =>
+    calm.map((loss, i) => (places.includes(i) ? loss + rise : loss));
+
+  it('are losses far above those before them, each counted, and not its neighbours', () => {
+    expect(spikesIn(calm)).toBe(0);
+    expect(spikesIn(at([20], 1))).toBe(1);
+    expect(spikesIn(at([20, 21, 30], 1))).toBe(3);
+    expect(spikesIn(at([20], -1))).toBe(0);
+  });
+
+  it('are judged once 16 losses are known', () => {
+    expect(spikesIn(at([15], 1))).toBe(0);
+    expect(spikesIn(at([16], 1))).toBe(1);
+    expect(spikesIn([])).toBe(0);
+  });
+
+  it('depend on neither the level nor the scale', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: -50, max: 50 }), { maxLength: 60 }), fc.constantFrom(0.25, 4), (ks, c) => {
+        expect(spikesIn(ks.map((x) => c * x + 8))).toBe(spikesIn(ks));
+      }),
+    );
+  });
+});
 
 describe('a row', () => {
   const [a, b] = [outcome([2, 1.5, 1], 0.8), outcome([1.5, 1.2, 1.1], 0.9, { ownText: 2.5 })];
@@ -164,7 +195,8 @@ describe('a row', () => {
         {
           task: 'task',
           name: 'paca, random',
-          points: [
+          training: [[1, 3]],
+          validation: [
             [10, 2],
             [20, 1],
           ],
@@ -172,7 +204,7 @@ describe('a row', () => {
       ],
       { seeds: 2 },
     );
-    expect(page.match(/<svg/g)?.length).toBe(2 * 3);
+    expect(page.match(/<svg/g)?.length).toBe(2 * 4);
     expect(page).toContain('85.0% ± 7.1%');
   });
 });

@@ -168,6 +168,24 @@ describe('paca plan', () => {
     expect(bytes.trainable).toBe(4 * 2 * (24 + 12));
   });
 
+  it('of a share of dropped branches has the bytes of the pass that keeps most', async () => {
+    const flags = ['--config', alone, '--method', 'paca', '--rank', '3', ...sizes];
+    const [none, half, most] = await Promise.all(
+      ['0', '0.5', '0.99'].map((share) => reportOf(...flags, '--drop-backward', share)),
+    );
+    const problem = await built(referenceF32().kernels, bases.f32!, 'paca', false);
+    const kept = Array.from(
+      { length: 64 },
+      (_, seed) => account({ ...problem, seed, dropBackward: 0.5 }, input).residual,
+    );
+    expect(half.bytes.residual).toBe(Math.max(...kept));
+    expect(half.bytes.residual).toBeLessThan(none.bytes.residual);
+    expect(most.bytes.residual).toBeLessThan(half.bytes.residual);
+    expect(half.bytes.weights).toBe(none.bytes.weights);
+    const told = (await call(['plan', ...flags, '--drop-backward', '0.5'])).output;
+    expect(told).toContain('29 tokens, 50.0% of the branches left out of each backward pass\n');
+  });
+
   it('shows the methods side by side, or the one that was asked for', async () => {
     const all = (await call(['plan', '--config', alone, '--rank', '3', ...sizes])).output;
     expect(all).toMatch(/3 sequences of 29 tokens\n\n +full +paca +lora +dora +moslora\n/);

@@ -73,7 +73,9 @@ const longestOf = (settings: LongestSettings, method: TrainingMethod): Task<Long
   const { rank, memory } = settings;
   const all = { targetModules: 'all-linear', excludeModules: [] };
   return pipe(
-    TE.fromEither(planner({ config: llamaConfig, dtype: 'f32', rank, batch: 1, recompute: false, ...all })(method)),
+    TE.fromEither(
+      planner({ config: llamaConfig, dtype: 'f32', rank, batch: 1, recompute: false, dropBackward: 0, ...all })(method),
+    ),
     TE.map((plan) => longestSequence(plan, MOST, memory)),
     TE.bindTo('planned'),
     TE.bind('measured', ({ planned }) => last(fits(settings, method), 0, 2 * Math.max(planned, RESOLUTION))),

@@ -28,6 +28,8 @@ export interface Outcome {
   readonly trial: Trial;
   readonly result: TextResult;
   readonly curve: readonly Validated[];
+  /** The training loss of each step. */
+  readonly training: readonly (readonly [step: number, loss: number])[];
   /** The loss on text of the base's own kind afterwards; null without such text. */
   readonly ownText: number | null;
 }
@@ -147,7 +149,11 @@ export const carryOut = (world: World, folder: string, trial: Trial): Task<Outco
         TE.Do,
         TE.bind('events', () => () => readEvents(nodeStore(join(folder, trial.id)), Number.POSITIVE_INFINITY)),
         TE.bind('ownText', () => kept(store, `${trial.id}.own-text.json`, ownText)),
-        TE.map((found) => ({ trial, result, curve: curveOf(found.events, result), ownText: found.ownText })),
+        TE.map(({ events, ownText }) => ({
+          ...{ trial, result, ownText },
+          curve: curveOf(events, result),
+          training: pointsOf(events, 'step', (e) => e.loss),
+        })),
       );
     }),
   );

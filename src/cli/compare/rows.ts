@@ -5,6 +5,7 @@ import { RANK } from '../text/settings.ts';
 import type { Contestant } from './contestants.ts';
 import type { Outcome } from './outcome.ts';
 import type { Untuned } from './settings.ts';
+import { spikesIn } from './spikes.ts';
 
 /** A mean over seeds, with the standard deviation of a sample; null from fewer than two. */
 export interface Mean {
@@ -38,6 +39,8 @@ export interface Row {
    */
   readonly stepsToTarget: Mean | null;
   readonly secondsToTarget: Mean | null;
+  /** Steps whose training loss rose far above those before it; see `spikes.ts`. */
+  readonly spikes: Mean | null;
   readonly selection: SelectionCost | null;
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -99,6 +102,7 @@ export const rowOf = (
     seeds: outcomes.map(({ trial: { seed } }) => seed),
     stepsToTarget: meanOfAll(arrivals.map((arrival) => arrival?.steps ?? null)),
     secondsToTarget: meanOfAll(arrivals.map((arrival) => arrival?.seconds ?? null)),
+    spikes: meanOf(outcomes.map(({ training }) => spikesIn(training.map(([, loss]) => loss)))),
     selection: first.selection,
     settings: {
       ...settings,
@@ -116,7 +120,7 @@ export const untunedRow = (method: Untuned, { trial, result }: Outcome, forgetti
   valLoss: meanOf([result.lossBefore as number]),
   forgetting: forgetting === null ? null : meanOf([forgetting]),
   ...{ residualBytes: null, peakBytes: null, msPerStep: null, tokensPerSecond: null, adapterBytes: null },
-  ...{ seeds: [], stepsToTarget: null, secondsToTarget: null, selection: null, settings: {} },
+  ...{ seeds: [], stepsToTarget: null, secondsToTarget: null, spikes: null, selection: null, settings: {} },
 });
 
 /** Null where nothing was learnt. */

@@ -5,11 +5,14 @@ import { escapeXml, lineChart, type Series } from '../show/svg.ts';
 import { renderTable } from '../show/table.ts';
 import { learningRateOf, type Mean, type Row } from './rows.ts';
 
-/** The validation loss of a contestant on a task, by step. */
-export interface Curve {
+type Points = Series['points'];
+
+/** The losses of a contestant on a task, by step. */
+export interface Curves {
   readonly task: string;
   readonly name: string;
-  readonly points: readonly (readonly [step: number, loss: number])[];
+  readonly training: Points;
+  readonly validation: Points;
 }
 
 const NONE = '–';
@@ -45,12 +48,14 @@ const columns: readonly ColumnOf[] = [
   { header: 'adapter', cell: ({ adapterBytes }) => orNone(adapterBytes, formatBytes) },
   { header: 'to target', cell: ({ stepsToTarget }) => withSpread(stepsToTarget, fixed(0)) },
   { header: 'in s', cell: ({ secondsToTarget }) => withSpread(secondsToTarget, fixed(1)) },
+  { header: 'spikes', cell: ({ spikes }) => withSpread(spikes, fixed(1)) },
 ];
 
 const legend: readonly string[] = [
   'right: answers on the test. val. loss: in nats a token of the answers. forgot: what the loss on text of the base’s own kind rose by.',
   'kept: bytes alive between forward and backward. peak: of the process. to target: steps, and seconds with the choice of columns, until the',
-  'validation loss was at most LoRA’s last. ±: the standard deviation over the seeds of what is drawn by lot.',
+  'validation loss was at most LoRA’s last. spikes: steps whose training loss lay over 4 standard deviations above the 16 before.',
+  '±: the standard deviation over the seeds of what is drawn by lot.',
 ];
 
 const tasksOf = (rows: readonly Row[]): readonly string[] => [...new Set(rows.map(({ task }) => task))];
@@ -112,19 +117,23 @@ const pareto = (rows: readonly Row[], title: string, xLabel: string, cost: (row:
 /** One page with everything. */
 export const comparisonPage = (
   rows: readonly Row[],
-  curves: readonly Curve[],
+  curves: readonly Curves[],
   settings: Readonly<Record<string, unknown>>,
 ): string => {
   const parts = tasksOf(rows).flatMap((task) => {
     const own = rows.filter((row) => row.task === task);
-    const series = curves.filter((curve) => curve.task === task);
+    const curvesOf = (title: string, points: (curves: Curves) => Points): string => {
+      const series = curves.filter((one) => one.task === task).map((one) => ({ name: one.name, points: points(one) }));
+      return lineChart({ title, xLabel: 'step', yLabel: 'cross-entropy (nats a token)', series });
+    };
     return [
       `<h2>${escapeXml(task)}</h2>`,
       htmlTable(
         columns.map(({ header }) => header),
         own.map((row) => columns.map(({ cell }) => cell(row))),
       ),
-      lineChart({ title: 'Validation loss', xLabel: 'step', yLabel: 'cross-entropy (nats)', series }),
+      curvesOf('Validation loss', ({ validation }) => validation),
+      curvesOf('Training loss', ({ training }) => training),
       pareto(own, 'Memory and right answers', 'kept for the backward pass (MiB)', ({ residualBytes }) =>
         residualBytes === null ? null : residualBytes.measured / MEBIBYTE,
       ),

@@ -17,7 +17,7 @@ import { type Contestant, contestantsOf, firstTrials, laterSeeds, trialOf } from
 import { carryOut, kept, type Outcome, ownTextLoss, quantised } from './outcome.ts';
 import { best, type Row, rowOf, targetOf, untunedRow } from './rows.ts';
 import { type Task as ComparedTask, type Comparison, isQuantised } from './settings.ts';
-import { type Curve, comparisonPage, comparisonText } from './show.ts';
+import { type Curves, comparisonPage, comparisonText } from './show.ts';
 
 type Task<A> = TE.TaskEither<PacaError, A>;
 
@@ -79,7 +79,7 @@ const outcomesOf = (
 
 interface OfTask {
   readonly rows: readonly Row[];
-  readonly curves: readonly Curve[];
+  readonly curves: readonly Curves[];
 }
 
 /** The loss of a base as it is on text of its own kind. */
@@ -146,9 +146,9 @@ const summaryOf = (comparison: Comparison, { name: task }: ComparedTask, measure
   const tuned = all.map(({ contestant, outcomes }) => rowOf(contestant, outcomes, target, ownText));
   return {
     rows: [...untunedRows(comparison, measured), ...tuned],
-    curves: all.map(({ contestant: { name }, outcomes: [{ curve }] }) => {
-      const points = curve.map(({ step, loss }) => [step, loss] as const);
-      return { task, name, points };
+    curves: all.map(({ contestant: { name }, outcomes: [{ curve, training }] }) => {
+      const validation = curve.map(({ step, loss }) => [step, loss] as const);
+      return { task, name, training, validation };
     }),
   };
 };

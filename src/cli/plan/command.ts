@@ -10,7 +10,7 @@ import { type ByOp, longestSequence, type PlannedBytes, planner } from '../../tr
 import { type Command, type ExitCode, printJson, type World } from '../command.ts';
 import { readInput } from '../input.ts';
 import { readBytes } from '../package-root.ts';
-import { formatBytes, formatCount } from '../show/format.ts';
+import { formatBytes, formatCount, formatPercent } from '../show/format.ts';
 import { renderTable } from '../show/table.ts';
 import { baseFolder, isConfig } from '../text/base-folder.ts';
 import { type ModelConfig, parseModelConfig } from '../text/model-config.ts';
@@ -80,11 +80,13 @@ const reportsOf = (
 
 const show = (
   { print, columns: width }: World,
-  { model, batch, recompute, memory }: PlanInput,
+  { model, batch, recompute, dropBackward, memory }: PlanInput,
   all: readonly Report[],
 ) => {
   const again = recompute ? ', blocks computed again for the backward pass' : '';
-  print(`${model}: ${formatCount(batch)} sequences of ${formatCount(all[0]?.seq ?? 0)} tokens${again}\n\n`);
+  const dropped =
+    dropBackward > 0 ? `, ${formatPercent(dropBackward)} of the branches left out of each backward pass` : '';
+  print(`${model}: ${formatCount(batch)} sequences of ${formatCount(all[0]?.seq ?? 0)} tokens${again}${dropped}\n\n`);
   const line = (name: string, cell: (report: Report) => string): readonly string[] => [name, ...all.map(cell)];
   const sized = (name: string, of: (report: Report) => number): readonly string[] =>
     line(name, (report) => formatBytes(of(report)));
@@ -115,8 +117,9 @@ export const plan: Command = {
   usage:
     'paca plan --base FOLDER|OWNER/NAME | --config FILE.json [--method paca|lora|dora|moslora|full] [--rank 16]\n' +
     '          [--target-modules all-linear] [--exclude-modules NAMES] [--dtype f32|f16|bf16|nf4]\n' +
-    '          [--batch-size 8] [--sequence 512] [--recompute] [--memory 4GiB] [--json]',
-  keys: ['rank', 'targetModules', 'excludeModules', 'batchSize', 'sequence'],
+    '          [--batch-size 8] [--sequence 512] [--recompute] [--drop-backward 0]\n' +
+    '          [--memory 4GiB] [--json]',
+  keys: ['rank', 'targetModules', 'excludeModules', 'batchSize', 'sequence', 'dropBackward'],
   texts: ['base', 'config', 'method', 'dtype', 'memory'],
   switches: ['recompute', 'json'],
   run: (world, args) => {

@@ -6,7 +6,7 @@ import { type StorageType, storageTypes } from '../../io/narrow-host.ts';
 import { type TrainingMethod, trainingMethods } from '../../methods/adapt.ts';
 import type { ModulePattern } from '../../methods/targets.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import { bytes, count, modules, parseWith, path } from '../schema.ts';
+import { bytes, count, modules, parseWith, path, share } from '../schema.ts';
 
 const schema = v.strictObject({
   base: v.optional(path),
@@ -19,6 +19,7 @@ const schema = v.strictObject({
   batchSize: v.optional(count),
   sequence: v.optional(count),
   recompute: v.optional(v.boolean()),
+  dropBackward: v.optional(share),
   memory: v.optional(bytes),
 });
 
@@ -44,6 +45,7 @@ export interface PlanInput {
   /** Null: 512, or fewer where the model has fewer positions. */
   readonly sequence: number | null;
   readonly recompute: boolean;
+  readonly dropBackward: number;
   readonly memory: number;
 }
 
@@ -78,6 +80,7 @@ const fill = (c: Given, where: string): Result<PlanInput> => {
     batch: c.batchSize ?? 8,
     sequence: c.sequence ?? null,
     recompute: c.recompute ?? false,
+    dropBackward: c.dropBackward ?? 0,
     memory: c.memory ?? wasmMemory,
   });
 };

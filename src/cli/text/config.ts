@@ -6,7 +6,7 @@ import { type RecordFormat, recordFormats } from '../../data/records.ts';
 import { trainingMethods } from '../../methods/adapt.ts';
 import { selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
-import { count, modules, parseWith, path, positive, seed } from '../schema.ts';
+import { count, modules, parseWith, path, positive, seed, share } from '../schema.ts';
 import type { TextInput } from './settings.ts';
 
 const fromZero = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -44,7 +44,7 @@ const schema = v.strictObject({
   samples: key(fromZero, "Tests that are shown with the model's own answer. Default 3."),
   recompute: key(v.boolean(), 'Keep only what goes into each block, and compute it again. Default false.'),
   dropBackward: key(
-    v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
+    share,
     'Share of the branches (attention, feed-forward) that each backward pass leaves out, drawn anew (DropBP). Default 0.',
   ),
   method: key(v.picklist(trainingMethods), 'Default paca.'),
@@ -53,7 +53,7 @@ const schema = v.strictObject({
   rankStabilized: key(v.boolean(), 's = alpha/√rank (rsLoRA), with lora, dora and moslora. Default false.'),
   freezeA: key(v.boolean(), 'A stays as drawn (LoRA-FA), with lora, dora and moslora. Default false.'),
   loraDropout: key(
-    v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
+    share,
     'Share of the input that is left out before A in training, with lora and moslora. Default 0.',
   ),
   rankPattern: key(
@@ -70,7 +70,7 @@ const schema = v.strictObject({
   learningRate: key(positive, 'Default 0.005 (paca), 0.003 (lora, dora, moslora), 0.001 (full).'),
   schedule: key(v.picklist(['constant', 'linear', 'cosine']), 'Default cosine.'),
   warmUpSteps: key(fromZero, 'Default 10.'),
-  momentum: key(v.pipe(v.number(), v.minValue(0), v.ltValue(1)), 'With optimizer: momentum. Default 0.9.'),
+  momentum: key(share, 'With optimizer: momentum. Default 0.9.'),
   decay: key(v.pipe(v.number(), v.finite(), v.minValue(0)), 'Weight decay. Default 0.'),
   decayTowards: key(v.picklist(['pretrained', 'zero']), 'What decay pulls towards. Default pretrained.'),
   clip: key(v.nullable(positive), 'Largest norm of the gradient. Default 1; null for none.'),
