@@ -2,7 +2,7 @@
  * Makes a base for longer texts of one that is there: the same weights, and positions scaled down by a factor, so that as many times more fit
  * between those that it was trained on (position interpolation, Chen et al. 2023).
  *
- *     node demo/long/stretch.js demo/base runs/base-long 9
+ *     node demo/long/stretch.js demo/base runs/base-long 5
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

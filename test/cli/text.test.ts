@@ -229,6 +229,23 @@ describe('paca finetune of a language model', () => {
   });
 });
 
+describe('a config file', () => {
+  const config = at('config.yaml');
+  const stepsOf = async (...flags: readonly string[]): Promise<number> => {
+    const { output, error } = await call(['finetune', config, ...flags, '--dry-run']);
+    expect(error).toBeNull();
+    return JSON.parse(output).settings.steps;
+  };
+
+  it('has a length that a flag takes the place of, in steps or in epochs', async () => {
+    writeFileSync(config, JSON.stringify({ base, data, batchSize: 4, rank: 2, maxLength: 32, epochs: 2 }));
+    expect(await stepsOf()).toBe(2 * Math.floor(38 / 4));
+    expect(await stepsOf('--steps', '3')).toBe(3);
+    writeFileSync(config, JSON.stringify({ base, data, batchSize: 4, rank: 2, maxLength: 32, steps: 5 }));
+    expect(await stepsOf('--epochs', '1')).toBe(Math.floor(38 / 4));
+  });
+});
+
 describe('paca finetune refuses', () => {
   const bad = (name: string, text: string): string => {
     writeFileSync(at(name), text);

@@ -198,7 +198,7 @@ const finish = ({ world, comparison, folder }: Place, all: readonly OfTask[], js
   const [rows, curves] = [all.flatMap((one) => one.rows), all.flatMap((one) => one.curves)];
   const store = nodeStore(folder);
   const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
-  const report = { task: 'text', rows };
+  const report = { task: 'text', rows, curves };
   return pipe(
     () => store.write(RESULT, encode(`${JSON.stringify(report, null, 2)}\n`)),
     TE.chain(() => () => store.write(REPORT, encode(comparisonPage(rows, curves, { ...comparison })))),
