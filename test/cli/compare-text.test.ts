@@ -214,6 +214,32 @@ describe('paca compare of language models', () => {
     expect(existsSync(join(folder, 'other'))).toBe(false);
   });
 
+  describe('refuses before the first run', () => {
+    const bad = join(folder, 'bad.jsonl');
+    writeFileSync(bad, `${JSON.stringify({ prompt: 'buy?', completion: ' spam' })}\n{`);
+    const cut = join(folder, 'cut.jsonl');
+    writeFileSync(cut, `${JSON.stringify({ prompt: 'buy '.repeat(100), completion: ' spam' })}\n`);
+    const good = { name: 'mail', data, validation: 0.2 };
+
+    it.each([
+      ['a rank that a weight cannot give', { rank: 1000 }, {}, /^a rank between 1 and the \d+ columns/],
+      ['data that are no JSON', {}, { data: bad }, /JSON/],
+      ['a test whose answers are no choices', {}, { data, test, choices: [' yes', ' no'] }, /^one of ' yes', ' no'$/],
+      ['text of the base that is none', {}, { data, ownText: bad }, /JSON/],
+      ['a validation part without a sample', {}, { data, validation: cut }, /^a validation part/],
+      ['a longer length than the base has places', { maxLength: 100_000 }, {}, /^a maxLength of at most/],
+    ])('%s', async (_, shared, second, expected) => {
+      const tasks = [good, { ...good, ...second, name: 'second' }];
+      const place = join(folder, 'never');
+      const file = join(folder, 'never.json');
+      writeFileSync(file, JSON.stringify({ ...settings, ...shared, tasks }));
+      const { error, told } = await call(['compare', file, '--run', place]);
+      expect(error?.expected).toMatch(expected);
+      expect(told).not.toContain('run task');
+      expect(existsSync(place)).toBe(false);
+    });
+  });
+
   it('says why a run failed', async () => {
     const missing = join(folder, 'none.jsonl');
     const argv = ['compare', '--base', base, '--data', missing, '--run', join(folder, 'failed'), '--methods', '[lora]'];

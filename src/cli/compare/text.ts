@@ -13,6 +13,7 @@ import { claimFolder, REPORT } from '../run/run-folder.ts';
 import { adaptedSites } from '../run/selection.ts';
 import { type Base, baseDigest, openBase } from '../text/base.ts';
 import { RANK } from '../text/settings.ts';
+import { checkTask, checkTrials } from './check.ts';
 import { type Contestant, contestantsOf, firstTrials, laterSeeds, trialOf } from './contestants.ts';
 import { carryOut, kept, type Outcome, ownTextLoss, quantised } from './outcome.ts';
 import { best, type Row, rowOf, targetOf, untunedRow } from './rows.ts';
@@ -170,6 +171,7 @@ const settle = ({ world, comparison, folder }: Place, task: ComparedTask): Task<
     TE.Do,
     TE.bind('base', () => openBase(world, task.input.base)),
     TE.bind('pacaRank', ({ base }) => TE.fromEither(matchedRank(comparison, base))),
+    TE.chainFirst(({ base, pacaRank }) => checkTask(comparison, task, base, pacaRank)),
     TE.bind('weights', ({ base }) => baseDigest(base)),
     TE.bind('contents', () =>
       pipe(
@@ -210,28 +212,11 @@ const finish = ({ world, comparison, folder }: Place, all: readonly OfTask[], js
   );
 };
 
-/** Every run's config is checked before the first run begins; a key that no method heeds is refused. */
-const checkTrials = (comparison: Comparison): Task<unknown> =>
-  pipe(
-    comparison.tasks.flatMap((task) => contestantsOf(comparison).map((contestant) => [task, contestant] as const)),
-    TE.traverseSeqArray(([task, contestant]) => TE.fromEither(firstTrials(comparison, task, contestant, null))),
-    TE.chain((trials) => {
-      const heeded = new Set(trials.flat().flatMap(({ config }) => Object.keys(config)));
-      const idle = Object.keys(comparison.shared).find((key) => !heeded.has(key));
-      if (trials.length === 0) {
-        return TE.fromEither(fail('ConfigError', 'a method that trains', comparison.methods.join(', '), 'methods'));
-      }
-      return idle === undefined
-        ? TE.right(trials)
-        : TE.fromEither(fail('ConfigError', 'keys that have an effect on a method here', `'${idle}'`, 'compare'));
-    }),
-  );
-
 export const compareText = (world: World, args: Arguments, comparison: Comparison): Task<ExitCode> => {
   const folder = typeof args.values.run === 'string' ? args.values.run : 'runs/compare';
   const place = { world, comparison, folder };
   return pipe(
-    checkTrials(comparison),
+    TE.fromEither(checkTrials(comparison)),
     TE.chain(() =>
       pipe(
         comparison.tasks,

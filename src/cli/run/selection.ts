@@ -6,10 +6,11 @@ import { rngFromSeed, splitRng } from '../../core/rng.ts';
 import type { Loss } from '../../layers/losses.ts';
 import type { TrainingMethod, Treatment } from '../../methods/adapt.ts';
 import { freshLowRank, type LowRankMethod } from '../../methods/adapt-low-rank.ts';
-import type { Site } from '../../methods/operation.ts';
+import { columnView, type Site } from '../../methods/operation.ts';
 import { patternsOf, valueAt } from '../../methods/patterns.ts';
 import { type ModulePattern, matchTargets } from '../../methods/targets.ts';
 import { type Architecture, sitesOf, type Weights } from '../../models/architecture.ts';
+import { checkRank } from '../../select/indices.ts';
 import { findSelector, selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
@@ -137,6 +138,19 @@ export const adaptedSites = (
     E.map((paths) => all.filter(({ path }) => paths.includes(path))),
   );
 };
+
+/** What {@link adaptation} would refuse once weights are read: a place with fewer columns than PaCA's rank. */
+export const checkRanks = (architecture: Architecture, s: SelectionSettings): Result<unknown> =>
+  s.method === 'full'
+    ? E.right(null)
+    : pipe(
+        adaptedSites(architecture, s),
+        E.chain(
+          E.traverseArray(({ path, operation }) =>
+            s.method === 'paca' ? checkRank(s.rank, columnView(operation).columns, path) : E.right(s.rank),
+          ),
+        ),
+      );
 
 /** `batches`: calibration batches, for selectors that need gradients. */
 export const adaptation = async <T extends Spec>(

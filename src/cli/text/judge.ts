@@ -260,21 +260,30 @@ const allChoices = (
   )(questions);
 };
 
+interface Test {
+  readonly questions: readonly Question[];
+  readonly choices: readonly (readonly [Question, Choices])[] | null;
+}
+
 /**
- * Errors: a sample without prompt and answer; an answer that is none of the choices; choices in some records and not in
- * others.
+ * What is asked. Errors: a sample without prompt and answer; an answer that is none of the choices; choices in some records and
+ * not in others.
  */
+export const readTest = (base: Base, samples: readonly Sample[], given: readonly string[] | null): Result<Test> =>
+  pipe(
+    E.Do,
+    E.bind('questions', () => E.traverseArray((sample: Sample) => questionOf(sample, base))(samples)),
+    E.bind('choices', ({ questions }) => allChoices(questions, given)),
+  );
+
+/** Errors: those of {@link readTest}; a question that is too long with its answer. */
 export const judge = async <T extends Spec>(
   speaker: Speaker<T>,
   samples: readonly Sample[],
   given: readonly string[] | null,
   options: JudgeOptions = {},
 ): Promise<Result<Judged>> => {
-  const read = pipe(
-    E.Do,
-    E.bind('questions', () => E.traverseArray((sample: Sample) => questionOf(sample, speaker.base))(samples)),
-    E.bind('choices', ({ questions }) => allChoices(questions, given)),
-  );
+  const read = readTest(speaker.base, samples, given);
   if (E.isLeft(read)) return read;
   const { questions, choices } = read.right;
   if (choices !== null) {
