@@ -12,38 +12,17 @@
  * Law: the same packages give the same bytes, and the digests printed at the end are the README's.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { marked, plain, speeches } from './documents.js';
 import { readTexts } from './rdb.js';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
-const chunkLength = 2000;
-const heldOutEvery = 20;
-
 /** Separates the documents of a file. */
 const separator = '\f';
-
-/** Typographic marks become those of a keyboard, as the novels have them; a dash is two hyphens. @param {string} text */
-const plain = (text) =>
-  text
-    .normalize('NFC')
-    .replace(/[‘’]/g, "'")
-    .replace(/[“”]/g, '"')
-    .replace(/\s*—\s*/g, '--')
-    .replace(/[–‑]/g, '-')
-    .replace(/[•_]/g, '')
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .trim();
-
-/** Speeches come as one long line each, named by their years. @param {string} data @returns {string[]} */
-const speeches = (data) =>
-  readdirSync(data)
-    .filter((name) => name.endsWith('.txt'))
-    .sort()
-    .map((name) => plain(readFileSync(join(data, name), 'utf8')));
 
 /** @param {string} line */
 const isChapter = (line) => /^chapter [ivxlc\d]+\.?$/i.test(line.trim());
@@ -70,10 +49,6 @@ const chapters = (lines) => {
   );
 };
 
-/** The pieces of a document that end with a sentence and have at least the wanted length; all together are the document. @param {string} text */
-const chunks = (text) =>
-  text.match(new RegExp(`[\\s\\S]{${chunkLength},}?(?:[.?!]["')\\]]*\\s|$)|[\\s\\S]+$`, 'g')) ?? [];
-
 /**
  * Every twentieth chunk of all documents is for validation; runs of the others are for training.
  *
@@ -82,12 +57,10 @@ const chunks = (text) =>
 const split = (documents) => {
   /** @type {{ train: string[], validation: string[] }} */
   const parts = { train: [], validation: [] };
-  let count = 0;
-  for (const document of documents) {
+  for (const pieces of marked(documents)) {
     let run = '';
-    for (const chunk of chunks(document)) {
-      count += 1;
-      if (count % heldOutEvery !== 0) {
+    for (const { chunk, heldOut } of pieces) {
+      if (!heldOut) {
         run += chunk;
         continue;
       }
@@ -105,7 +78,7 @@ const austen = values.austen ?? join(folder, 'work', 'austen', 'usr', 'lib', 'R'
 const sotu = join(folder, 'work', 'sotu', 'package', 'data');
 
 const novels = Object.values(readTexts(join(austen, 'data', 'Rdata'))).flatMap(chapters);
-const documents = [...speeches(sotu), ...novels];
+const documents = [...speeches(sotu).map(({ text }) => text), ...novels];
 
 mkdirSync(join(folder, 'work'), { recursive: true });
 for (const [name, part] of Object.entries(split(documents))) {

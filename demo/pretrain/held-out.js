@@ -7,8 +7,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { ownTextEvery } from './documents.js';
 
-const every = 9;
 const length = 900;
 
 /** @param {string} path */
@@ -16,7 +16,7 @@ const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 const documents = readFileSync(at('work/validation.txt'), 'utf8').split('\f');
 const lines = documents
-  .filter((_, i) => i % every === 0)
+  .filter((_, i) => i % ownTextEvery === 0)
   .map((document) => `${JSON.stringify({ text: document.slice(0, length) })}\n`);
 writeFileSync(at('../base/held-out.jsonl'), lines.join(''));
 process.stdout.write(`${lines.length} documents\n`);

@@ -20,25 +20,28 @@ const logLikelihoods = <T extends Spec>(k: Kernels<T>, logits: T, targets: T): T
   });
 
 /**
- * Σ log p of the targets of each row of a batch (inputs `[rows, tokens]`); targets of −100 count nothing. Sums run in
- * order, in f64.
+ * Σ log p of the targets of each row of a batch (inputs `[rows, tokens]`), and of those of batches whose inputs are the same up to the
+ * last target; the model runs once. Targets of −100 count nothing. Sums run in order, in f64. `[batches][rows]`.
  */
 export const rowLogLikelihoods = async <T extends Spec>(
   k: Kernels<T>,
   model: Model<T>,
   params: Tree<T>,
-  batch: HostBatch,
-): Promise<readonly number[]> => {
-  const [rows = 0, tokens = 0] = batch.inputs.shape;
+  batches: readonly [HostBatch, ...HostBatch[]],
+): Promise<readonly (readonly number[])[]> => {
+  const [first] = batches;
+  const [rows = 0, tokens = 0] = first.inputs.shape;
   const values = k.scope(() => {
-    const { inputs, targets, starts } = toDevice(k, batch);
+    const { inputs, starts } = toDevice(k, first);
     const [logits] = model.layer({ kind: 'evaluate', starts }).forward(params, inputs);
-    return logLikelihoods(k, logits, targets);
+    return batches.map(({ targets }) => logLikelihoods(k, logits, k.fromHost(targets)));
   });
-  const { data } = await k.toHost(values);
+  const hosts = await Promise.all(values.map((value) => k.toHost(value)));
   k.donate(values);
-  const numbers = Array.from(data, Number);
-  return Array.from({ length: rows }, (_, row) =>
-    numbers.slice(row * tokens, (row + 1) * tokens).reduce((sum, x) => sum + x, 0),
-  );
+  return hosts.map(({ data }) => {
+    const numbers = Array.from(data, Number);
+    return Array.from({ length: rows }, (_, row) =>
+      numbers.slice(row * tokens, (row + 1) * tokens).reduce((sum, x) => sum + x, 0),
+    );
+  });
 };

@@ -231,7 +231,7 @@ describe('training on packed documents', () => {
     const together = await of(packed(documents, 32));
     expect(Math.abs(together.loss - (15 * each[0]! + 10 * each[1]!) / 25)).toBeLessThan(1e-5);
     const likelihood = async (batch: TokenBatch): Promise<number> =>
-      (await rowLogLikelihoods(k, model, model.params, batch))[0]!;
+      (await rowLogLikelihoods(k, model, model.params, [batch]))[0]![0]!;
     const sum = (await likelihood(alone(documents[0]!))) + (await likelihood(alone(documents[1]!)));
     expect(Math.abs((await likelihood(packed(documents, 32))) - sum)).toBeLessThan(1e-4);
   });

@@ -9,7 +9,7 @@ import type { Kernels } from '../../core/fused.ts';
 import { rngFromSeed } from '../../core/rng.ts';
 import type { Tree } from '../../core/tree.ts';
 import { chatRenderer } from '../../data/chat.ts';
-import { tokenBatch } from '../../data/packing.ts';
+import { type TokenBatch, tokenBatch } from '../../data/packing.ts';
 import type { PlainSample, Sample } from '../../data/records.ts';
 import { sequencesFromSamples, type TokenSequence } from '../../data/sequences.ts';
 import { generate, greedy } from '../../models/generate.ts';
@@ -77,7 +77,7 @@ const questionOf = (sample: Sample, { tokenizer }: Base): Result<Question> => {
   );
 };
 
-/** The prompt with a choice as its answer; the end of the text is no part of the answer. */
+/** The prompt with a choice as its answer, without the end of the text, which is no part of it. */
 const sequenceOf = (
   { prompt, where }: Question,
   choice: string,
@@ -97,15 +97,40 @@ const sequenceOf = (
     E.chain(({ sequences: [sequence], report: { truncated } }) => {
       if (sequence === undefined || truncated > 0)
         return fail('DataError', `at most ${config.positions} tokens`, 'more', where);
-      const trains = sequence.trains.slice();
-      if (sequence.ids.at(-1) === tokenizer.eos) trains[trains.length - 1] = 0;
-      return E.right({ ids: sequence.ids, trains });
+      const length = sequence.ids.length - (sequence.ids.at(-1) === tokenizer.eos ? 1 : 0);
+      return E.right({ ids: sequence.ids.slice(0, length), trains: sequence.trains.slice(0, length) });
     }),
   );
 };
 
 /** Rows that are scored together. */
 const ROWS = 16;
+
+/** Candidates that differ in their last token alone: what comes before it runs through the model once. */
+type Group = readonly [number, ...number[]];
+
+const groupsOf = (sequences: readonly TokenSequence[]): readonly Group[] => {
+  const groups = new Map<string, Group>();
+  sequences.forEach(({ ids }, i) => {
+    const key = ids.slice(0, -1).join();
+    const before = groups.get(key);
+    groups.set(key, before === undefined ? [i] : [...before, i]);
+  });
+  return [...groups.values()];
+};
+
+/** Micro-batches of the first candidate of each group, of the second, …; a group that has no more repeats its first. */
+const batchesOf = (
+  sequences: readonly TokenSequence[],
+  groups: readonly Group[],
+  base: Base,
+): Result<readonly TokenBatch[]> =>
+  pipe(
+    Array.from({ length: Math.max(...groups.map(({ length }) => length)) }, (_, i) =>
+      groups.map((group) => Int32Array.of(group[i] ?? group[0])),
+    ),
+    E.traverseArray((rows) => tokenBatch(sequences, rows, { pack: false, padToMultipleOf: 8 }, paddingOf(base))),
+  );
 
 /** Σ log p of each candidate's tokens after its question. */
 const likelihoodsOf = async <T extends Spec>(
@@ -118,16 +143,21 @@ const likelihoodsOf = async <T extends Spec>(
     E.traverseArray(([question, choice]) => sequenceOf(question, choice, base)),
   );
   if (E.isLeft(sequences)) return sequences;
-  const likelihoods: number[] = [];
-  for (let i = 0; i < sequences.right.length; i += most) {
-    const part = sequences.right.slice(i, i + most);
-    const rows = part.map((_, row) => Int32Array.of(row));
-    const batch = tokenBatch(part, rows, { pack: false, padToMultipleOf: 8 }, paddingOf(base));
-    if (E.isLeft(batch)) return batch;
-    likelihoods.push(...(await rowLogLikelihoods(k, model, params, batch.right)));
-    onRows(likelihoods.length, sequences.right.length);
+  const groups = groupsOf(sequences.right);
+  const likelihoods = new Map<number, number>();
+  for (let i = 0; i < groups.length; i += most) {
+    const part = groups.slice(i, i + most);
+    const batches = batchesOf(sequences.right, part, base);
+    if (E.isLeft(batches)) return batches;
+    const scores = await rowLogLikelihoods(k, model, params, batches.right as readonly [TokenBatch, ...TokenBatch[]]);
+    part.forEach((group, row) => {
+      group.forEach((candidate, j) => {
+        likelihoods.set(candidate, scores[j]?.[row] as number);
+      });
+    });
+    onRows(likelihoods.size, candidates.length);
   }
-  return E.right(likelihoods);
+  return E.right(candidates.map((_, i) => likelihoods.get(i) as number));
 };
 
 /** Whether the likeliest choice of each question is the right one; of equal ones the first counts. */
