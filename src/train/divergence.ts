@@ -29,7 +29,8 @@ export const divergenceOfLogits = (a: Float64Array, b: Float64Array): number => 
   }, 0);
 };
 
-interface Weighted<T extends Spec> {
+/** A model with its weights. */
+export interface Weighted<T extends Spec> {
   readonly model: Model<T>;
   readonly params: Tree<T>;
 }

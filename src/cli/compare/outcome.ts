@@ -84,6 +84,7 @@ export const evaluated = (
     readonly data: string;
     readonly adapter: string | null;
     readonly choices?: readonly string[] | null | undefined;
+    readonly format?: string | undefined;
     readonly reference?: string;
   },
 ): Task<EvalReport> => {
@@ -173,33 +174,25 @@ export const carryOut = (world: World, folder: string, trial: Trial): Task<Outco
   );
 };
 
-const remove = (path: string): Task<void> => onDisk(path, () => rm(path, { recursive: true, force: true }));
+/** In a folder that a command made: what the command said. */
+const SAID = 'paca.json';
 
 /** A folder of a model that a command writes, made once, and what the command said: it has its name when it is whole. */
-export const madeOnce = <A>(
-  world: World,
-  store: Store,
-  out: string,
-  name: string,
-  argv: readonly string[],
-): Task<A> => {
+export const madeOnce = <A>(world: World, out: string, argv: readonly string[]): Task<A> => {
   const half = `${out}.half`;
-  return kept(
-    store,
-    name,
-    pipe(
-      remove(half),
-      TE.chain(() => childJson(world, [...argv, '--out', half])),
-      TE.chainFirst(() => remove(out)),
-      TE.chainFirst(() => onDisk(out, () => rename(half, out))),
-      TE.map((report) => report as A),
-    ),
+  const make = pipe(
+    onDisk(half, () => rm(half, { recursive: true, force: true })),
+    TE.chain(() => childJson(world, [...argv, '--out', half])),
+    TE.chainFirst((said) => () => nodeStore(half).write(SAID, encode(said))),
+    TE.chainFirst(() => onDisk(out, () => rename(half, out))),
+  );
+  return pipe(
+    readDone(nodeStore(out), SAID),
+    TE.chain((said) => (said === null ? make : TE.right(said))),
+    TE.map((said) => said as A),
   );
 };
 
 /** The base of a task in NF4, and the error of each layer. */
-export const quantised = (
-  world: World,
-  store: Store,
-  { id, input, quantisedBase }: Trial['task'],
-): Task<QuantiseReport> => madeOnce(world, store, quantisedBase, `${id}.nf4.json`, ['quantise', '--base', input.base]);
+export const quantised = (world: World, { input, quantisedBase }: Trial['task']): Task<QuantiseReport> =>
+  madeOnce(world, quantisedBase, ['quantise', '--base', input.base]);

@@ -45,7 +45,7 @@ interface Measured {
 }
 
 const measureOn = (place: Place, settled: Settled): Task<Measured> => {
-  const { world, comparison, folder } = place;
+  const { world, comparison } = place;
   const { task } = settled;
   return pipe(
     TE.Do,
@@ -53,7 +53,7 @@ const measureOn = (place: Place, settled: Settled): Task<Measured> => {
     TE.bind('quantisedText', () =>
       comparison.methods.some(isQuantised)
         ? pipe(
-            quantised(world, nodeStore(folder), task),
+            quantised(world, task),
             TE.chain(() => untunedLoss(place, task, task.quantisedBase, 'nf4-own-text')),
           )
         : TE.right(null),

@@ -88,9 +88,11 @@ const settle = ({ world, comparison, folder }: Place, task: ComparedTask): Task<
 
 // The folder
 
-/** What identifies the results: the settings, and the content of what is read. */
-const identityOf = ({ command, comparison }: Place, digests: readonly string[]): Promise<string> =>
-  sha256Hex(new TextEncoder().encode(JSON.stringify({ command, comparison, digests })));
+/** What identifies the results: the settings, the content of what is read, and the command where it is not `compare`. */
+const identityOf = ({ command, comparison }: Place, digests: readonly string[]): Promise<string> => {
+  const other = command === 'compare' ? {} : { command };
+  return sha256Hex(new TextEncoder().encode(JSON.stringify({ comparison, digests, ...other })));
+};
 
 /** Every run's config is checked before the first run begins; a key that no method heeds is refused. */
 const checkTrials = ({ comparison, command }: Place): Task<unknown> =>

@@ -15,6 +15,7 @@ import { evaluated, kept, madeOnce, type Outcome, quantised } from '../compare/o
 import type { Task as ComparedTask } from '../compare/settings.ts';
 import { outcomesOf, type Place, type Settled } from '../compare/trials.ts';
 import type { Report } from '../text/eval.ts';
+import type { TextInput } from '../text/settings.ts';
 
 type Task<A> = TE.TaskEither<PacaError, A>;
 
@@ -56,21 +57,21 @@ const judge = (
   base: string,
   adapter: string | null,
 ): Task<Scores> => {
-  const { backend, threads } = comparison.shared;
-  const on = (name: string, data: string, choices?: readonly string[] | null): Task<Report> =>
+  const { backend, threads, format } = comparison.shared;
+  const on = (name: string, data: string, more: Pick<TextInput, 'choices' | 'format'> = {}): Task<Report> =>
     kept(
       nodeStore(folder),
       `${id}.on-${name}.json`,
       pipe(
         TE.fromIO(() => world.terminal.write(`paca: judging ${id} on ${name}\n`)),
         TE.chain(() =>
-          evaluated(world, { base, backend, threads }, { data, adapter, choices, reference: input.base as string }),
+          evaluated(world, { base, backend, threads }, { data, adapter, reference: input.base as string, ...more }),
         ),
       ),
     );
   return pipe(
     TE.Do,
-    TE.bind('onTest', () => on('test', input.test as string, input.choices)),
+    TE.bind('onTest', () => on('test', input.test as string, { choices: input.choices, format })),
     TE.bind('onText', () => on('text', ownText as string)),
   );
 };
@@ -94,9 +95,7 @@ const judgeOutcome = (
   return pipe(
     TE.Do,
     TE.bind('tuned', () => judge(place, task, id, base, result.adapter)),
-    TE.bind('merge', () =>
-      madeOnce<Pick<QuantiseReport, 'layers'>>(world, nodeStore(folder), out, `${id}.merged.json`, argv),
-    ),
+    TE.bind('merge', () => madeOnce<Pick<QuantiseReport, 'layers'>>(world, out, argv)),
     TE.bind('merged', () => judge(place, task, `${id}.merged`, out, null)),
     TE.map(({ tuned, merge, merged }) => [
       { ...about, merged: false, scores: tuned, layers: [] },
@@ -112,7 +111,7 @@ const forRuns = ({ task, ...settled }: Settled): Settled => {
 };
 
 export const measureTask = (place: Place, settled: Settled): Task<Measured> => {
-  const { world, comparison, folder } = place;
+  const { world, comparison } = place;
   const { task } = settled;
   const untuned = (base: StudiedBase, path: string): Task<Judged> =>
     pipe(
@@ -121,7 +120,7 @@ export const measureTask = (place: Place, settled: Settled): Task<Measured> => {
     );
   return pipe(
     TE.Do,
-    TE.bind('quantised', () => quantised(world, nodeStore(folder), task)),
+    TE.bind('quantised', () => quantised(world, task)),
     TE.bind('wide', () => untuned('16-bit', task.input.base as string)),
     TE.bind('nf4', () => untuned('nf4', task.quantisedBase)),
     TE.bind('tuned', () =>
