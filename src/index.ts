@@ -246,6 +246,7 @@ export {
 } from './spec/tensor.ts';
 export { type Arithmetic, gamma, ieee } from './spec/tolerance.ts';
 export { type Account, account, measure, residualBytes, trainableCount } from './train/account.ts';
+export { divergenceOfLogits, meanDivergence, type Weighted } from './train/divergence.ts';
 export { type Evaluation, evaluateClassifier } from './train/evaluate.ts';
 export { type HostBatch, toDevice } from './train/host-batch.ts';
 export { type Checkpointing, type Loop, resume, type TrainEvent, train } from './train/loop.ts';

@@ -3,7 +3,7 @@
  * the tokens that `tokenize.js` wrote, and writes a Hugging Face folder in bf16. Can be stopped and goes on from its last
  * checkpoint.
  *
- *   node dist/demo/pretrain/pretrain.js [--steps 2000] [--threads N] [--work demo/pretrain/work] [--out demo/base]
+ *   node dist/demo/pretrain/pretrain.js [--size base|small] [--steps 2000] [--threads N] [--work demo/pretrain/work] [--out FOLDER]
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ import type { HostBatch } from '../../src/train/host-batch.ts';
 import { resume, train } from '../../src/train/loop.ts';
 import type { Problem, TrainState } from '../../src/train/step.ts';
 
-const CONFIG: LlamaConfig = {
+const BASE: LlamaConfig = {
   vocabulary: 2048,
   width: 192,
   layers: 6,
@@ -51,6 +51,12 @@ const CONFIG: LlamaConfig = {
   windows: [null, null, null, null, null, null],
 };
 
+/** The shapes one can ask for: 2,755,008 numbers and 951,424. */
+const SIZES: ReadonlyMap<string, LlamaConfig> = new Map([
+  ['base', BASE],
+  ['small', { ...BASE, width: 128, layers: 4, heads: 4, feedForward: 320, windows: [null, null, null, null] }],
+]);
+
 /** `<|endoftext|>`, which begins and ends a document. */
 const END_OF_TEXT = 0;
 
@@ -63,13 +69,21 @@ const EVERY = 100;
 
 const { values } = parseArgs({
   options: {
+    size: { type: 'string', default: 'base' },
     steps: { type: 'string', default: '2000' },
     threads: { type: 'string', default: '2' },
     work: { type: 'string', default: 'demo/pretrain/work' },
-    out: { type: 'string', default: 'demo/base' },
+    out: { type: 'string' },
   },
 });
 const steps = Number(values.steps);
+const config = SIZES.get(values.size);
+if (config === undefined) {
+  throw new Error(`--size: expected one of ${[...SIZES.keys()].join(', ')}, got ${values.size}`);
+}
+/** `demo/base` and `work/run` of the first size; another writes beside them. */
+const suffix = values.size === 'base' ? '' : `-${values.size}`;
+const out = values.out ?? `demo/base${suffix}`;
 
 const tokensOf = (name: string): Uint16Array => {
   const bytes = readFileSync(join(values.work, name));
@@ -110,7 +124,7 @@ const validation = Array.from({ length: VALIDATION_ROWS / ROWS }, (_, i) => {
 
 const backend = orThrow(await resolveBackend('wasm', { threads: Number(values.threads) }));
 const { kernels: k } = backend;
-const architecture = llama(CONFIG);
+const architecture = llama(config);
 const model = orThrow(
   buildModel(
     k,
@@ -149,7 +163,7 @@ const stored = async (params: TrainState<Spec>['params']): Promise<Readonly<Reco
 const configFile = {
   architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
-  ...commonConfigKeys(CONFIG),
+  ...commonConfigKeys(config),
   attention_bias: false,
   mlp_bias: false,
   bos_token_id: END_OF_TEXT,
@@ -158,21 +172,18 @@ const configFile = {
 };
 
 const write = async (params: TrainState<Spec>['params']): Promise<void> => {
-  mkdirSync(values.out, { recursive: true });
+  mkdirSync(out, { recursive: true });
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
-  writeFileSync(join(values.out, 'config.json'), json(configFile));
-  writeFileSync(
-    join(values.out, 'generation_config.json'),
-    json({ bos_token_id: END_OF_TEXT, eos_token_id: END_OF_TEXT }),
-  );
-  writeFileSync(join(values.out, 'model.safetensors'), encodeSafetensors(await stored(params), { format: 'pt' }));
+  writeFileSync(join(out, 'config.json'), json(configFile));
+  writeFileSync(join(out, 'generation_config.json'), json({ bos_token_id: END_OF_TEXT, eos_token_id: END_OF_TEXT }));
+  writeFileSync(join(out, 'model.safetensors'), encodeSafetensors(await stored(params), { format: 'pt' }));
   for (const name of ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json']) {
-    writeFileSync(join(values.out, name), readFileSync(join(values.work, name)));
+    writeFileSync(join(out, name), readFileSync(join(values.work, name)));
   }
 };
 
-const store = nodeStore(join(values.work, 'run'));
-const run = `pretrain ${JSON.stringify(CONFIG)} ${steps}`;
+const store = nodeStore(join(values.work, `run${suffix}`));
+const run = `pretrain ${JSON.stringify(config)} ${steps}`;
 const state = orThrow(await resume(problem, { store, run }));
 const events = train({
   problem,

@@ -8,6 +8,7 @@ import { compare } from './compare/command.ts';
 import { doctor } from './doctor.ts';
 import { finetune } from './finetune.ts';
 import { plan } from './plan/command.ts';
+import { study } from './study/command.ts';
 import { evalText } from './text/eval.ts';
 import { generateText } from './text/generate.ts';
 import { select } from './text/select.ts';
@@ -21,6 +22,7 @@ export const commands: Readonly<Record<string, Command>> = {
   generate: generateText,
   eval: evalText,
   compare,
+  study,
   select,
   plan,
   convert,

@@ -10,7 +10,7 @@ import { type QuantisationError, quantisationError, quantise } from '../quant/qu
 import type { DType } from '../spec/dtype.ts';
 import type { Result } from '../spec/errors.ts';
 import { isNf4, type Nf4Type } from '../spec/nf4.ts';
-import type { HostTensor, HostTensorOf, Spec } from '../spec/tensor.ts';
+import { bytesOf, type HostTensor, type HostTensorOf, type Spec, sizeOf } from '../spec/tensor.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { joinBytes } from './digest.ts';
 import { tensorBytes } from './little-endian.ts';
@@ -32,6 +32,8 @@ export interface Rewriting {
 /** A weight that was quantised, and how far it moved. */
 export interface QuantisedWeight extends QuantisationError {
   readonly name: string;
+  /** That a number of it takes, scales among them. */
+  readonly bits: number;
 }
 
 /** A part of the file, how far rounding to 16 bits moved a number of it, and what was quantised in it. */
@@ -57,11 +59,14 @@ const stored = (name: string, wide: HostTensorOf<'f32'>, dtype: DType, computed:
   if (isNf4(dtype)) {
     return pipe(
       quantise(wide, dtype, name),
-      E.map((tensor) => ({
-        bytes: bytesOfNf4(name, tensor, computed),
-        error: 0,
-        quantised: { name, ...quantisationError(wide, tensor as HostTensorOf<Nf4Type>) },
-      })),
+      E.map((tensor) => {
+        const bits = (8 * bytesOf(tensor)) / sizeOf(tensor.shape);
+        return {
+          bytes: bytesOfNf4(name, tensor, computed),
+          error: 0,
+          quantised: { name, bits, ...quantisationError(wide, tensor as HostTensorOf<Nf4Type>) },
+        };
+      }),
     );
   }
   return pipe(

@@ -119,16 +119,27 @@ export interface QuantisationError {
   readonly largest: number;
   /** ‖Ŵ − W‖ / ‖W‖, Frobenius; 0 for a weight of zeros. */
   readonly relative: number;
+  /** The largest ‖Ŵ − W‖ / ‖W‖ of a block of {@link NF4_BLOCK} numbers. */
+  readonly worstBlock: number;
 }
+
+/** Sums of squares: of the distances, and of the numbers themselves. */
+const ratio = (squares: number, whole: number): number => (whole === 0 ? 0 : Math.sqrt(squares / whole));
 
 export const quantisationError = (weight: HostTensorOf<'f32'>, quantised: HostTensorOf<Nf4Type>): QuantisationError => {
   const values = decodeNf4(quantised.dtype, sizeOf(weight.shape), quantised.data);
-  let [most, squares, whole] = [0, 0, 0];
-  weight.data.forEach((w, i) => {
-    const gap = Math.abs(values[i]! - w);
-    most = Math.max(most, gap);
-    squares += gap * gap;
-    whole += w * w;
-  });
-  return { largest: most, relative: whole === 0 ? 0 : Math.sqrt(squares / whole) };
+  let [most, squares, whole, worstBlock] = [0, 0, 0, 0];
+  for (let from = 0; from < values.length; from += NF4_BLOCK) {
+    let [squaresHere, wholeHere] = [0, 0];
+    weight.data.subarray(from, from + NF4_BLOCK).forEach((w, i) => {
+      const gap = Math.abs(values[from + i]! - w);
+      most = Math.max(most, gap);
+      squaresHere += gap * gap;
+      wholeHere += w * w;
+    });
+    worstBlock = Math.max(worstBlock, ratio(squaresHere, wholeHere));
+    squares += squaresHere;
+    whole += wholeHere;
+  }
+  return { largest: most, relative: ratio(squares, whole), worstBlock };
 };

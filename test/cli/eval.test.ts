@@ -9,7 +9,7 @@ import { showError } from '../../src/spec/errors.ts';
 import { tinyBase, writeFolder } from '../support/tiny-base.ts';
 import { idOf, tinyTokenizer } from '../support/tiny-tokenizer.ts';
 import { call, temporaryFolder } from './program.ts';
-import { logLikelihoods, loraFiles, pacaFiles, withLora, withPaca } from './tiny-speaker.ts';
+import { logitsOf, logLikelihoods, loraFiles, pacaFiles, withLora, withPaca } from './tiny-speaker.ts';
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -21,8 +21,10 @@ const schema = v.strictObject({
   model: v.literal(base),
   adapter: v.nullable(v.string()),
   data: v.string(),
+  reference: v.nullable(v.string()),
   loss: v.pipe(v.number(), v.finite()),
   perplexity: v.pipe(v.number(), v.minValue(1)),
+  divergence: v.nullable(v.number()),
   metrics: v.record(v.string(), share),
   categories: v.record(v.string(), share),
   samples: v.number(),
@@ -105,6 +107,34 @@ describe('paca eval', () => {
     expect(report.adapter).toBe(adapter);
     expect(report.loss).toBeCloseTo(await lossOf(pairs, merged), 3);
     expect(Math.abs(report.loss - (await lossOf(pairs)))).toBeGreaterThan(0.01);
+  });
+
+  /** Mean over the answers' tokens of KL(base ‖ what its weights became). */
+  const divergenceTo = async (of: Weights): Promise<number> => {
+    const all: number[] = [];
+    for (const [prompt, answer] of pairs) {
+      const [before, last] = [encode(prompt), [...encode(answer), idOf('<|end|>')]];
+      const [p, q] = [await logitsOf([...before, ...last]), await logitsOf([...before, ...last], of)];
+      for (let i = before.length - 1; i < before.length + last.length - 1; i++) {
+        const [own, other] = [p[i]!, q[i]!].map((row) => {
+          const total = Math.log(sum(row.map(Math.exp)));
+          return row.map((logit) => logit - total);
+        });
+        all.push(sum(own!.map((log, j) => Math.exp(log) * (log - other![j]!))));
+      }
+    }
+    return sum(all) / all.length;
+  };
+
+  it('tells how far the model is from a reference', async () => {
+    const adapter = writeFolder(at('adapter'), pacaFiles());
+    const flags = ['--data', data, '--reference', base];
+    const report = await evaluated(...flags, '--adapter', adapter);
+    expect(report.reference).toBe(base);
+    expect(report.divergence).toBeCloseTo(await divergenceTo(withPaca), 7);
+    expect(report.divergence).toBeGreaterThan(0.001);
+    expect(Math.abs((await evaluated(...flags)).divergence!)).toBeLessThan(1e-12);
+    expect((await evaluated('--data', data)).divergence).toBeNull();
   });
 
   it('shows in words what it found', async () => {
@@ -241,6 +271,12 @@ describe('paca eval refuses', () => {
       'answers that are all cut',
       [...of('i.jsonl', { prompt: long, completion: 'a' }), '--max-length', '9'],
       '9 tokens',
+    ],
+    ['a reference that is no folder', [...given, '--reference', at('nothing')], 'nothing'],
+    [
+      'a reference of other tokens',
+      [...given, '--reference', tinyBase(at('other-tokens'), { bos: true })],
+      `a reference with the tokens of ${base}, got other tokens`,
     ],
     ['a backend that is none', [...given, '--backend', 'abacus'], 'abacus'],
   ])('%s', async (_, flags, message) => {

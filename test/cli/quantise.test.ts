@@ -8,7 +8,7 @@ import { widenHost } from '../../src/io/widen-host.ts';
 import { quantisationError } from '../../src/quant/quantise.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import type { Nf4Type } from '../../src/spec/nf4.ts';
-import { bytesOf, type HostTensor, type HostTensorOf } from '../../src/spec/tensor.ts';
+import { bytesOf, type HostTensor, type HostTensorOf, sizeOf } from '../../src/spec/tensor.ts';
 import { tinyBase } from '../support/tiny-base.ts';
 import { call, temporaryFolder } from './program.ts';
 import { writeData } from './text-folder.ts';
@@ -25,7 +25,7 @@ const report = async (...argv: readonly string[]): Promise<Record<string, unknow
 };
 
 const layersOf = (r: Record<string, unknown>) =>
-  r.layers as readonly { name: string; largest: number; relative: number }[];
+  r.layers as readonly { name: string; bits: number; largest: number; relative: number; worstBlock: number }[];
 
 const open = async (name: string) => orThrow(await openCheckpoint(nodeSource(at(name)), name));
 const wide = (tensor: HostTensor): HostTensorOf<'f32'> => orThrow(widenHost(tensor, 'w'));
@@ -51,7 +51,10 @@ describe('paca quantise', () => {
       const [old, now] = [orThrow(await before.read(name)), orThrow(await after.read(name))];
       const layer = layers.find((l) => l.name === name);
       if (layer === undefined) expect(now).toEqual(old);
-      else expect(layer).toEqual({ name, ...quantisationError(wide(old), now as HostTensorOf<Nf4Type>) });
+      else {
+        const bits = (8 * bytesOf(now)) / sizeOf(now.shape);
+        expect(layer).toEqual({ name, bits, ...quantisationError(wide(old), now as HostTensorOf<Nf4Type>) });
+      }
     }
   });
 
@@ -66,7 +69,7 @@ describe('paca quantise', () => {
 
   it('prints a table', async () => {
     const { output } = await call(['quantise', '--base', base, '--out', at('table')]);
-    expect(output).toMatch(/layers\.0\.mlp\.down_proj\.weight +0\.\d+ +0\.\d+\n/);
+    expect(output).toMatch(/layers\.0\.mlp\.down_proj\.weight +\d\.\d{3} +0\.\d+ +0\.\d{4} +0\.\d{4}\n/);
     expect(output).toMatch(/bits each: .*table\n$/);
   });
 
@@ -125,7 +128,7 @@ describe('over a base in NF4', () => {
     const layers = layersOf(again);
     expect(layers).toHaveLength(14);
     const [exact, stored] = [await open('merged'), await open('again')];
-    for (const { name, ...error } of layers) {
+    for (const { name, bits: _, ...error } of layers) {
       const now = orThrow(await stored.read(name)) as HostTensorOf<Nf4Type>;
       expect(error).toEqual(quantisationError(wide(orThrow(await exact.read(name))), now));
     }

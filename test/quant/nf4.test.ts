@@ -91,9 +91,20 @@ describe('NF4', () => {
     const weight = weightOf('plain');
     const error = quantisationError(weight, quantised(weight, 'nf4'));
     const values = tensors['plain.values']!.data as Float32Array;
+    const relative = (from: number, to: number): number => {
+      const norm = (x: Float32Array): number => Math.hypot(...x.subarray(from, to));
+      return norm(values.map((v, i) => v - weight.data[i]!)) / norm(weight.data);
+    };
+    const starts = Array.from({ length: Math.ceil(values.length / NF4_BLOCK) }, (_, i) => i * NF4_BLOCK);
     expect(error.largest).toBe(Math.max(...values.map((v, i) => Math.abs(v - weight.data[i]!))));
-    expect(error.relative).toBeGreaterThan(0.05);
-    expect(error.relative).toBeLessThan(0.15);
+    expect(error.relative).toBeCloseTo(relative(0, values.length), 6);
+    expect(error.worstBlock).toBeCloseTo(Math.max(...starts.map((from) => relative(from, from + NF4_BLOCK))), 6);
+    expect(error.worstBlock).toBeGreaterThan(error.relative);
+  });
+
+  it('of a weight of zeros makes no error', () => {
+    const weight = { dtype: 'f32', shape: [65], data: new Float32Array(65) } as const;
+    expect(quantisationError(weight, quantised(weight, 'nf4'))).toEqual({ largest: 0, relative: 0, worstBlock: 0 });
   });
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY])('refuses %d', (x) => {

@@ -139,9 +139,14 @@ export const quantisationTable = (
   renderTable(
     [
       { header: 'weight', align: 'left' },
+      { header: 'bits', align: 'right' },
       { header: 'largest error', align: 'right' },
       { header: '‖Ŵ − W‖ / ‖W‖', align: 'right' },
+      { header: 'worst block', align: 'right' },
     ],
-    layers.map(({ name, largest, relative }) => [name, largest.toPrecision(3), relative.toFixed(4)]),
+    layers.map(({ name, bits, largest, relative, worstBlock }) => [
+      ...[name, bits.toFixed(3), largest.toPrecision(3)],
+      ...[relative.toFixed(4), worstBlock.toFixed(4)],
+    ]),
     { width },
   );

@@ -7,7 +7,7 @@ import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import * as v from 'valibot';
 import { storedAs } from '../../io/merge-adapter.ts';
-import { rewrittenParts } from '../../io/rewrite-checkpoint.ts';
+import { type QuantisedWeight, rewrittenParts } from '../../io/rewrite-checkpoint.ts';
 import { fail } from '../../spec/errors.ts';
 import { isNf4 } from '../../spec/nf4.ts';
 import { bytesOf, sizeOf } from '../../spec/tensor.ts';
@@ -17,6 +17,16 @@ import { formatBytes, formatCount } from '../show/format.ts';
 import { openModelFolder } from '../text/model-folder.ts';
 import { readFresh } from './folders.ts';
 import { computeTypes, copied, quantisationTable, writeCopied, writeWeights } from './model-files.ts';
+
+/** What `--json` prints. */
+export interface QuantiseReport {
+  readonly model: string;
+  /** Of the linear maps together. */
+  readonly weights: number;
+  readonly bytes: number;
+  readonly bits: number;
+  readonly layers: readonly QuantisedWeight[];
+}
 
 const schema = v.strictObject({ base: path, out: path });
 const keys = Object.keys(schema.entries);
@@ -56,11 +66,12 @@ export const quantise: Command = {
         const weights = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
         const bytes = shapes.reduce((sum, shape) => sum + bytesOf({ dtype: 'nf4', shape }), 0);
         const model = resolve(input.out);
-        if (args.values.json === true) printJson(world, { model, weights, bytes, bits: (8 * bytes) / weights, layers });
+        const report: QuantiseReport = { model, weights, bytes, bits: (8 * bytes) / weights, layers };
+        if (args.values.json === true) printJson(world, report);
         else {
           world.print(`${quantisationTable(layers, world)}\n`);
           world.print(`${formatCount(weights)} numbers in ${formatBytes(bytes)}, `);
-          world.print(`${((8 * bytes) / weights).toFixed(3)} bits each: ${model}\n`);
+          world.print(`${report.bits.toFixed(3)} bits each: ${model}\n`);
         }
         return 0;
       }),

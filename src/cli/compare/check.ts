@@ -22,8 +22,8 @@ const trialsOn = (comparison: Comparison, task: ComparedTask, pacaRank: number |
     E.map((trials) => trials.flat()),
   );
 
-/** Every run's config; a key that no method heeds is refused. */
-export const checkTrials = (comparison: Comparison): Result<null> =>
+/** Every run's config; a key that no method heeds is refused. `command`: whose it is. */
+export const checkTrials = (comparison: Comparison, command: string): Result<null> =>
   pipe(
     comparison.tasks,
     E.traverseArray((task) => trialsOn(comparison, task, null)),
@@ -35,7 +35,7 @@ export const checkTrials = (comparison: Comparison): Result<null> =>
       }
       return idle === undefined
         ? E.right(null)
-        : fail('ConfigError', 'keys that have an effect on a method here', `'${idle}'`, 'compare');
+        : fail('ConfigError', 'keys that have an effect on a method here', `'${idle}'`, command);
     }),
   );
 

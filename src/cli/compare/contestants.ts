@@ -49,7 +49,8 @@ export const contestantsOf = ({ methods, selects }: Comparison): readonly Contes
     return [{ name: method, method, select: null, drawsLots: method !== 'full', quantised }];
   });
 
-const methodOf = ({ method }: Contestant): NonNullable<TextInput['method']> => {
+/** The method as a run knows it: over NF4 it has the same name. */
+export const methodOf = ({ method }: Contestant): NonNullable<TextInput['method']> => {
   if (method === 'lora-fa' || method === 'qlora') return 'lora';
   return method === 'qpaca' ? 'paca' : method;
 };

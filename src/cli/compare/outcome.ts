@@ -8,10 +8,12 @@ import type { Store } from '../../io/store.ts';
 import { nodeStore } from '../../io/store-node.ts';
 import { fail, type PacaError } from '../../spec/errors.ts';
 import { parseStrictJson } from '../../spec/strict-json.ts';
+import type { QuantiseReport } from '../adapters/quantise.ts';
 import type { World } from '../command.ts';
 import { childJson } from '../run/child.ts';
 import { pointsOf } from '../run/follow.ts';
 import { type Logged, readEvents } from '../run/run-folder.ts';
+import type { Report as EvalReport } from '../text/eval.ts';
 import type { TextResult } from '../text/session.ts';
 import type { TextInput } from '../text/settings.ts';
 import type { Trial } from './contestants.ts';
@@ -76,21 +78,40 @@ const curveOf = (events: readonly Logged[], { steps, loss }: TextResult): readon
   }));
 };
 
-/** The loss of a base, or of what a run made of it, on text of the base's own kind. */
-export const ownTextLoss = (
+/** What `paca eval` says of a model on a file. Keys that are not given are left to it. */
+export const evaluated = (
   world: World,
   { base, backend, threads }: Pick<TextInput, 'base' | 'backend' | 'threads'>,
-  ownText: string | null,
-  adapter: string | null,
-): Task<number | null> => {
-  if (ownText === null) return TE.right(null);
-  const given = { base, data: ownText, adapter, backend, threads };
+  on: {
+    readonly data: string;
+    readonly adapter: string | null;
+    readonly choices?: readonly string[] | null | undefined;
+    readonly format?: string | undefined;
+    readonly reference?: string;
+  },
+): Task<EvalReport> => {
+  const { choices, ...others } = on;
+  const given = { base, ...others, backend, threads, choices: choices && JSON.stringify(choices) };
   const flags = Object.entries(given).flatMap(([name, value]) => (value == null ? [] : [`--${name}`, String(value)]));
   return pipe(
     childJson(world, ['eval', ...flags]),
-    TE.map((report) => (report as { readonly loss: number }).loss),
+    TE.map((report) => report as EvalReport),
   );
 };
+
+/** The loss of a base, or of what a run made of it, on text of the base's own kind. */
+export const ownTextLoss = (
+  world: World,
+  model: Pick<TextInput, 'base' | 'backend' | 'threads'>,
+  ownText: string | null,
+  adapter: string | null,
+): Task<number | null> =>
+  ownText === null
+    ? TE.right(null)
+    : pipe(
+        evaluated(world, model, { data: ownText, adapter }),
+        TE.map(({ loss }) => loss),
+      );
 
 /** Something done to a file or a folder, or why it could not be. */
 const onDisk =
@@ -128,13 +149,6 @@ const orDiverged = (run: Task<TextResult>): Task<TextResult | Diverged> =>
     ),
   );
 
-const unvalidated = ({ id }: Trial): PacaError => ({
-  tag: 'ConfigError',
-  expected: 'a validation part, by which learning rates are chosen',
-  came: 'no sample in it',
-  where: id,
-});
-
 /** Runs a trial in `folder`, or reads what an earlier session left of it; null if it diverged. */
 export const carryOut = (world: World, folder: string, trial: Trial): Task<Outcome | null> => {
   const store = nodeStore(folder);
@@ -143,7 +157,6 @@ export const carryOut = (world: World, folder: string, trial: Trial): Task<Outco
     kept<TextResult | Diverged>(store, `${trial.id}.result.json`, run),
     TE.chain((result): Task<Outcome | null> => {
       if ('diverged' in result) return TE.right(null);
-      if (result.loss === null) return TE.left(unvalidated(trial));
       const ownText = ownTextLoss(world, trial.config, trial.task.ownText, result.adapter);
       return pipe(
         TE.Do,
@@ -159,17 +172,25 @@ export const carryOut = (world: World, folder: string, trial: Trial): Task<Outco
   );
 };
 
-/** The base in NF4, made once: it has its name when it is whole. */
-export const quantised = (world: World, base: string, out: string): Task<void> =>
-  pipe(
-    nodeStore(out).list,
-    TE.chain((names): Task<void> => {
-      if (names.includes('config.json')) return TE.right(undefined);
-      const half = `${out}.half`;
-      return pipe(
-        onDisk(half, () => rm(half, { recursive: true, force: true })),
-        TE.chain(() => childJson(world, ['quantise', '--base', base, '--out', half])),
-        TE.chain(() => onDisk(out, () => rename(half, out))),
-      );
-    }),
+/** In a folder that a command made: what the command said. */
+const SAID = 'paca.json';
+
+/** A folder of a model that a command writes, made once, and what the command said: it has its name when it is whole. */
+export const madeOnce = <A>(world: World, out: string, argv: readonly string[]): Task<A> => {
+  const half = `${out}.half`;
+  const make = pipe(
+    onDisk(half, () => rm(half, { recursive: true, force: true })),
+    TE.chain(() => childJson(world, [...argv, '--out', half])),
+    TE.chainFirst((said) => () => nodeStore(half).write(SAID, encode(said))),
+    TE.chainFirst(() => onDisk(out, () => rename(half, out))),
   );
+  return pipe(
+    readDone(nodeStore(out), SAID),
+    TE.chain((said) => (said === null ? make : TE.right(said))),
+    TE.map((said) => said as A),
+  );
+};
+
+/** The base of a task in NF4, and the error of each layer. */
+export const quantised = (world: World, { input, quantisedBase }: Trial['task']): Task<QuantiseReport> =>
+  madeOnce(world, quantisedBase, ['quantise', '--base', input.base]);

@@ -1,6 +1,6 @@
 /** A comparison as tables in the terminal, and as one page with its loss curves and what memory and time bought. */
 import { formatBytes, formatCount, formatMs, formatPercent } from '../show/format.ts';
-import { htmlPage } from '../show/page.ts';
+import { htmlPage, htmlTable } from '../show/page.ts';
 import { escapeXml, lineChart, type Series } from '../show/svg.ts';
 import { renderTable } from '../show/table.ts';
 import { learningRateOf, type Mean, type Row } from './rows.ts';
@@ -17,14 +17,14 @@ export interface Curves {
 
 const NONE = '–';
 
-const withSpread = (value: Mean | null, format: (x: number) => string): string => {
+export const withSpread = (value: Mean | null, format: (x: number) => string): string => {
   if (value === null) return NONE;
   return value.spread === null ? format(value.mean) : `${format(value.mean)} ± ${format(value.spread)}`;
 };
 
-const orNone = <A>(value: A | null, format: (a: A) => string): string => (value === null ? NONE : format(value));
+export const orNone = <A>(value: A | null, format: (a: A) => string): string => (value === null ? NONE : format(value));
 
-const fixed =
+export const fixed =
   (digits: number) =>
   (x: number): string =>
     x.toFixed(digits);
@@ -95,12 +95,6 @@ export const comparisonText = (rows: readonly Row[], width: number | undefined):
           )}\n`,
         ];
   return [...tables, ...together, `${legend.join('\n')}\n`].join('\n');
-};
-
-const htmlTable = (headers: readonly string[], rows: readonly (readonly string[])[]): string => {
-  const line = (tag: string, cells: readonly string[]): string =>
-    `<tr>${cells.map((cell) => `<${tag}>${escapeXml(cell)}</${tag}>`).join('')}</tr>`;
-  return `<table>\n${[line('th', headers), ...rows.map((row) => line('td', row))].join('\n')}\n</table>`;
 };
 
 const MEBIBYTE = 2 ** 20;

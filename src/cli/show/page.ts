@@ -6,6 +6,13 @@ const style =
   'table{border-collapse:collapse}th{text-align:left;font-weight:500;padding-right:2rem;vertical-align:top}' +
   'td{font-family:ui-monospace,monospace;word-break:break-word}svg{max-width:100%;height:auto}';
 
+/** A table of texts. */
+export const htmlTable = (headers: readonly string[], rows: readonly (readonly string[])[]): string => {
+  const line = (tag: string, cells: readonly string[]): string =>
+    `<tr>${cells.map((cell) => `<${tag}>${escapeXml(cell)}</${tag}>`).join('')}</tr>`;
+  return `<table>\n${[line('th', headers), ...rows.map((row) => line('td', row))].join('\n')}\n</table>`;
+};
+
 /** The page; its parts are HTML. */
 export const htmlPage = (title: string, parts: readonly string[]): string =>
   [

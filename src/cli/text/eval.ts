@@ -10,6 +10,7 @@ import { crossEntropy, type Loss } from '../../layers/losses.ts';
 import { elementary64 } from '../../spec/elementary/index.ts';
 import { fail, type PacaError, type Result } from '../../spec/errors.ts';
 import type { Spec } from '../../spec/tensor.ts';
+import { meanDivergence } from '../../train/divergence.ts';
 import { evaluateClassifier } from '../../train/evaluate.ts';
 import type { HostBatch } from '../../train/host-batch.ts';
 import { closing, openBackend } from '../backend.ts';
@@ -32,6 +33,8 @@ const schema = v.strictObject({
   base: path,
   adapter: v.optional(path),
   data: path,
+  /** A model of the same tokens, from which the divergence is told. */
+  reference: v.optional(path),
   format: v.optional(v.picklist(['auto', ...recordFormats] as ['auto', ...RecordFormat[]]), 'auto'),
   choices: v.optional(v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(2))),
   batchSize: v.optional(count, 8),
@@ -47,13 +50,16 @@ const keys: readonly string[] = Object.keys(schema.entries);
 type Input = v.InferOutput<typeof schema>;
 
 /** What `--json` prints. */
-interface Report {
+export interface Report {
   readonly model: string;
   readonly adapter: string | null;
   readonly data: string;
+  readonly reference: string | null;
   /** Mean over the tokens of the answers, the end of the text among them, as in training. */
   readonly loss: number;
   readonly perplexity: number;
+  /** With a reference: the mean over the same tokens of KL(reference ‖ model), in nats. */
+  readonly divergence: number | null;
   /** `accuracy` with choices, `exactMatch` of generated answers, `categoryAverage`; none for plain text. */
   readonly metrics: Readonly<Record<string, number>>;
   readonly categories: Readonly<Record<string, number>>;
@@ -99,6 +105,26 @@ const examOf = (base: Base, input: Input, samples: readonly Sample[]): Result<Ex
   );
 };
 
+const idsOf = ({ batches }: Exam): readonly number[] =>
+  batches.flatMap(({ inputs }) => Array.from(inputs.data, Number));
+
+/** The reference, if one is asked for. Errors: one that reads the samples as other tokens, or foretells others. */
+const openReference = (world: World, base: Base, input: Input, exam: Exam): Task<Base | null> => {
+  const { reference, maxLength = base.config.positions } = input;
+  if (reference === undefined) return TE.right(null);
+  return pipe(
+    openBase(world, reference),
+    TE.bindTo('other'),
+    TE.bind('its', ({ other }) => TE.fromEither(examOf(other, { ...input, maxLength }, exam.samples))),
+    TE.chainEitherK(({ other, its }) => {
+      const [ids, otherIds] = [idsOf(exam), idsOf(its)];
+      return other.config.vocabulary === base.config.vocabulary && ids.every((id, i) => id === otherIds[i])
+        ? E.right(other)
+        : fail('ConfigError', `a reference with the tokens of ${input.base}`, 'other tokens', reference);
+    }),
+  );
+};
+
 const warnOfCuts = ({ terminal }: World, { samples, truncated, droppedEmpty }: SequenceReport): void => {
   if (truncated === 0) return;
   const cut = `${truncated} of ${samples} records cut to the longest length`;
@@ -134,20 +160,30 @@ const judgeAll = async (
 const examine = (
   world: World,
   speaker: Speaker<Spec>,
+  reference: Base | null,
   input: Input,
   { samples, batches, report }: Exam,
 ): Task<Report> => {
   const { kernels: k, model, params } = speaker;
   const loss = crossEntropy(k) as Loss<Spec, unknown>;
+  const divergence =
+    reference === null
+      ? TE.right(null)
+      : pipe(
+          loadAdapted(world, k, reference, null),
+          TE.chainTaskK((other) => () => meanDivergence(k, { model: other, params: other.params }, speaker, batches)),
+        );
   return pipe(
     TE.Do,
     TE.bind('judged', () => () => judgeAll(world, speaker, input, samples)),
     TE.bind('evaluation', () => TE.fromTask(() => evaluateClassifier(k, model, params, loss, batches))),
+    TE.bind('divergence', () => divergence),
     TE.map(
-      ({ judged, evaluation }): Report => ({
-        ...{ model: input.base, adapter: input.adapter ?? null, data: input.data },
+      ({ judged, evaluation, divergence: kl }): Report => ({
+        ...{ model: input.base, adapter: input.adapter ?? null, data: input.data, reference: input.reference ?? null },
         loss: evaluation.loss,
         perplexity: elementary64.exp(evaluation.loss),
+        divergence: kl,
         metrics: judged === null ? {} : metricsOf(judged),
         categories: judged?.categories ?? {},
         samples: samples.length,
@@ -167,6 +203,7 @@ const show = ({ print, columns: width }: World, r: Report): void => {
   print(`${formatCount(r.samples)} record${r.samples === 1 ? '' : 's'}, loss ${r.loss.toFixed(4)} `);
   print(`over ${formatCount(r.tokens)} tokens of answers, `);
   print(`perplexity ${r.perplexity.toPrecision(4)}\n`);
+  if (r.divergence !== null) print(`KL(${r.reference} ‖ model): ${r.divergence.toPrecision(4)} nats a token\n`);
   for (const [name, value] of Object.entries(r.metrics)) print(`${names[name]}: ${formatPercent(value)}\n`);
   const rows = Object.entries(r.categories).map(([name, value]) => [name, formatPercent(value)]);
   if (rows.length > 0)
@@ -180,12 +217,13 @@ const run = (world: World, input: Input): Task<ExitCode> =>
     TE.bind('samples', () => readSamples(input)),
     TE.bind('exam', ({ base, samples }) => TE.fromEither(examOf(base, input, samples))),
     TE.chainFirst(({ exam: { report } }) => TE.fromIO(() => warnOfCuts(world, report))),
+    TE.bind('reference', ({ base, exam }) => openReference(world, base, input, exam)),
     TE.bind('backend', () => () => openBackend(input)),
-    TE.chain(({ base, exam, backend }) => () => {
+    TE.chain(({ base, reference, exam, backend }) => () => {
       const { kernels } = backend;
       const report = pipe(
         loadAdapted(world, kernels, base, input.adapter ?? null),
-        TE.chain((model) => examine(world, { kernels, base, model, params: model.params }, input, exam)),
+        TE.chain((model) => examine(world, { kernels, base, model, params: model.params }, reference, input, exam)),
       );
       return closing(backend, report);
     }),
@@ -196,13 +234,14 @@ const run = (world: World, input: Input): Task<ExitCode> =>
     }),
   );
 
-const texts: readonly string[] = ['base', 'adapter', 'data', 'format', 'backend'];
+const texts: readonly string[] = ['base', 'adapter', 'data', 'reference', 'format', 'backend'];
 
 export const evalText: Command = {
   summary: 'loss, perplexity and right answers of a language model on a JSONL file',
   usage:
     'paca eval --base FOLDER|OWNER/NAME [--adapter FOLDER] --data FILE.jsonl [--format auto|text|completion|messages|alpaca|sharegpt]\n' +
-    `          [--choices '["yes", "no"]'] [--batch-size 8] [--max-length N] [--backend NAME] [--threads N] [--json]`,
+    `          [--choices '["yes", "no"]'] [--reference FOLDER|OWNER/NAME] [--batch-size 8] [--max-length N]\n` +
+    '          [--backend NAME] [--threads N] [--json]',
   keys: keys.filter((key) => !texts.includes(key) && key !== 'json'),
   texts,
   switches: ['json'],
