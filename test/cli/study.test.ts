@@ -94,7 +94,7 @@ describe('paca study', () => {
     expect(layers.map(({ weight: name, merged: _, ...rest }) => ({ name, ...rest }))).toEqual(errors);
     expect(Object.keys(layers[0]!.merged)).toHaveLength(4);
     expect(JSON.parse(readFileSync(join(run, 'study.json'), 'utf8'))).toEqual({ tasks });
-  }, 180_000);
+  }, 300_000);
 
   it('goes on where it was stopped, and shows tables and a page', async () => {
     const [lost, left] = ['task1-mail.nf4.on-text.json', 'task1-mail.lora.x1.seed0.merged/paca.json'];
