@@ -88,8 +88,9 @@ export {
   type MosloraModule,
 } from './io/adapter-lora.ts';
 export { type AdapterModule, encodePacaAdapter, type PacaAdapterFile } from './io/adapter-paca.ts';
+export { type SavedTensors, savedOver } from './io/adapter-saved.ts';
 export { treatmentAt } from './io/adapter-treatment.ts';
-export { type Checkpoint, openCheckpoint } from './io/checkpoint.ts';
+export { type Checkpoint, checkpointWith, openCheckpoint } from './io/checkpoint.ts';
 export { sha256Hex } from './io/digest.ts';
 export { parseLlamaConfig } from './io/llama-config.ts';
 export { loadModel } from './io/load-model.ts';
@@ -187,6 +188,7 @@ export { type LlamaOptions, llama } from './models/llama/llama.ts';
 export type { RopeScaling } from './models/llama/rope-scaling.ts';
 export { type MlpConfig, mlp } from './models/mlp.ts';
 export { buildModel, type Model } from './models/model.ts';
+export { besides, type SavedPlace, savedPlaces, trainsAt } from './models/saved-places.ts';
 export { type ActivationName, activation, dropoutStep, site } from './models/steps.ts';
 export { type AdamwConfig, adamw } from './optim/adamw.ts';
 export { clipByGlobalNorm, globalNorm } from './optim/clip.ts';

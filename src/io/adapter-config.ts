@@ -9,9 +9,10 @@ import { pipe } from 'fp-ts/lib/function.js';
 import { type ModulePattern, matchTargets } from '../methods/targets.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { excerpt, type JsonObject } from '../spec/strict-json.ts';
+import type { Saving } from './adapter-saved.ts';
 
 /** What both kinds say. What is null or left out is not set. */
-export interface AdapterSettings {
+export interface AdapterSettings extends Saving {
   readonly rank: number;
   readonly alpha: number;
   readonly targetModules: ModulePattern;
@@ -46,6 +47,7 @@ const settingKeys: readonly string[] = [
   'exclude_modules',
   'layers_to_transform',
   'layers_pattern',
+  'modules_to_save',
   'task_type',
   'base_model_name_or_path',
   'revision',
@@ -84,8 +86,8 @@ export const isRank = (value: unknown): value is number => Number.isSafeInteger(
 export const isNumber = (value: unknown): value is number => Number.isFinite(value);
 export const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isPattern = (value: unknown): value is ModulePattern =>
-  isText(value) || (Array.isArray(value) && value.every(isText));
+const isNames = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(isText);
+const isPattern = (value: unknown): value is ModulePattern => isText(value) || isNames(value);
 const isLayers = (value: unknown): value is number | readonly number[] =>
   (Array.isArray(value) ? value : [value]).every((n) => Number.isSafeInteger(n) && n >= 0);
 
@@ -123,6 +125,7 @@ export const readSettings = (config: JsonObject, keys: Keys, where: string): Res
     E.bind('excludeModules', () => optional(config, 'exclude_modules', isPattern, pattern, where)),
     E.bind('layersToTransform', () => optional(config, 'layers_to_transform', isLayers, 'numbers of layers', where)),
     E.bind('layersPattern', () => optional(config, 'layers_pattern', isPattern, pattern, where)),
+    E.bind('modulesToSave', () => optional(config, 'modules_to_save', isNames, 'a list of names', where)),
     E.bind('taskType', () => optional(config, 'task_type', isText, 'text', where)),
     E.bind('base', () => optional(config, 'base_model_name_or_path', isText, 'text', where)),
     E.bind('revision', () => optional(config, 'revision', isText, 'text', where)),
@@ -170,6 +173,7 @@ export const encodeConfig = (settings: AdapterSettings, keys: Keys, rest: JsonOb
     exclude_modules: settings.excludeModules ?? null,
     layers_to_transform: settings.layersToTransform ?? null,
     layers_pattern: settings.layersPattern ?? null,
+    modules_to_save: settings.modulesToSave ?? null,
     task_type: settings.taskType ?? null,
     base_model_name_or_path: settings.base ?? null,
     revision: settings.revision ?? null,

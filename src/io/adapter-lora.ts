@@ -26,8 +26,8 @@ import {
   optional,
   readSettings,
 } from './adapter-config.ts';
-import { floatsOf, nameParts, type Parts, partsOf, TENSORS, traverseModules } from './adapter-tensors.ts';
-import { encodeSafetensors } from './safetensors.ts';
+import { encodeTensors, hasSaved, splitSaved } from './adapter-saved.ts';
+import { floatsOf, isPartOf, type Parts, partsOf, TENSORS, traverseModules } from './adapter-tensors.ts';
 import { bareRecord } from './safetensors-header.ts';
 import type { Files } from './store.ts';
 
@@ -117,7 +117,6 @@ export const loraKeys: Keys = {
     'kasa_config',
     'layer_replication',
     'lora_bias',
-    'modules_to_save',
     'monteclora_config',
     'target_parameters',
     'trainable_token_indices',
@@ -216,21 +215,22 @@ export const readLora = (
     E.bind('stabilized', () => optional(config, 'use_rslora', isBoolean, 'true or false', at)),
     E.bind('ranks', () => readPatterns(config, 'rank_pattern', isRank, 'a whole number from 1 on', at)),
     E.bind('alphas', () => readPatterns(config, 'alpha_pattern', isNumber, 'a number', at)),
-    E.bind('found', ({ method }) =>
-      partsOf(
-        tensors,
-        partsFor[method].map(([, part]) => part),
-        `${where}/${TENSORS}`,
-      ),
+    E.let('parts', ({ method }) => partsFor[method].map(([, part]) => part)),
+    E.bind('split', ({ parts, settings }) =>
+      splitSaved(tensors, settings.modulesToSave ?? [], isPartOf(parts), `${where}/${TENSORS}`),
     ),
+    E.bind('found', ({ parts, split }) => partsOf(split.others, parts, `${where}/${TENSORS}`)),
     E.bind('modules', ({ method, settings, ranks, alphas, found }) => {
       const rankOf = (path: string): number => valueAt(ranks, path, settings.rank);
       const alphaOf = (path: string): number => valueAt(alphas, path, settings.alpha);
       return traverseModules(found, readModule(partsFor[method], { rankOf, alphaOf }, `${where}/${TENSORS}`));
     }),
     E.map(
-      ({ method, settings, stabilized, modules }) =>
-        ({ method, ...settings, rankStabilized: stabilized ?? false, modules }) as LowRankAdapterFile,
+      ({ method, settings, stabilized, modules, split: { saved } }) =>
+        ({
+          ...{ method, ...settings, rankStabilized: stabilized ?? false, modules },
+          ...(hasSaved(saved) && { saved }),
+        }) as LowRankAdapterFile,
     ),
   );
 };
@@ -278,7 +278,6 @@ export const encodeLoraAdapter = (adapter: LowRankAdapterFile): Files => {
     lora_ga_config: null,
     megatron_config: null,
     megatron_core: 'megatron.core',
-    modules_to_save: null,
     monteclora_config: null,
     peft_type: adapter.method === 'moslora' ? 'MOSLORA' : 'LORA',
     peft_version: '0.21.2',
@@ -293,7 +292,7 @@ export const encodeLoraAdapter = (adapter: LowRankAdapterFile): Files => {
     velora_config: null,
   });
   return new Map([
-    [TENSORS, encodeSafetensors(nameParts(Object.fromEntries(modules)), { format: 'pt' })],
+    [TENSORS, encodeTensors(Object.fromEntries(modules), adapter.saved)],
     [CONFIG, config],
   ]);
 };

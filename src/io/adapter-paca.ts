@@ -11,8 +11,8 @@ import { fail, type Result } from '../spec/errors.ts';
 import type { JsonObject } from '../spec/strict-json.ts';
 import { type HostTensor, type HostTensorOf, type Shape, sizeOf } from '../spec/tensor.ts';
 import { type AdapterSettings, CONFIG, encodeConfig, type Keys, optional, readSettings } from './adapter-config.ts';
-import { floatsOf, indicesOf, nameParts, type Parts, partsOf, TENSORS, traverseModules } from './adapter-tensors.ts';
-import { encodeSafetensors } from './safetensors.ts';
+import { encodeTensors, hasSaved, splitSaved } from './adapter-saved.ts';
+import { floatsOf, indicesOf, isPartOf, type Parts, partsOf, TENSORS, traverseModules } from './adapter-tensors.ts';
 import type { Files } from './store.ts';
 
 /** One adapted module. */
@@ -39,7 +39,6 @@ export const pacaKeys: Keys = {
   own: ['random_seed'],
   idle: ['init_weights'],
   off: [
-    'modules_to_save',
     'bias',
     'fan_in_fan_out',
     'layer_replication',
@@ -111,11 +110,17 @@ export const readPaca = (
     ),
     E.bindTo('settings'),
     E.bind('seed', () => optional(config, 'random_seed', isWhole, 'a whole number', `${where}/${CONFIG}`)),
-    E.bind('found', () => partsOf(tensors, parts, `${where}/${TENSORS}`)),
+    E.bind('split', ({ settings }) =>
+      splitSaved(tensors, settings.modulesToSave ?? [], isPartOf(parts), `${where}/${TENSORS}`),
+    ),
+    E.bind('found', ({ split }) => partsOf(split.others, parts, `${where}/${TENSORS}`)),
     E.bind('modules', ({ settings, found }) =>
       traverseModules(found, readModule(settings.rank, `${where}/${TENSORS}`)),
     ),
-    E.map(({ settings, seed, modules }) => ({ method: 'paca', ...settings, seed, modules })),
+    E.map(({ settings, seed, modules, split: { saved } }) => ({
+      ...{ method: 'paca', ...settings, seed, modules },
+      ...(hasSaved(saved) && { saved }),
+    })),
   );
 
 // Writing
@@ -133,11 +138,10 @@ export const encodePacaAdapter = (adapter: PacaAdapterFile): Files => {
     peft_type: 'PACA',
     random_seed: adapter.seed,
     init_weights: true,
-    modules_to_save: null,
     peft_version: '0.22.0',
   });
   return new Map([
-    [TENSORS, encodeSafetensors(nameParts(Object.fromEntries(modules)), { format: 'pt' })],
+    [TENSORS, encodeTensors(Object.fromEntries(modules), adapter.saved)],
     [CONFIG, config],
   ]);
 };

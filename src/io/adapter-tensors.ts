@@ -13,7 +13,8 @@ import { widenHost } from './widen-host.ts';
 
 export const TENSORS = 'adapter_model.safetensors';
 
-const PREFIX = 'base_model.model.';
+/** Before the path of each module, in the names of tensors. */
+export const PREFIX = 'base_model.model.';
 
 type Tensors = Readonly<Record<string, HostTensor>>;
 
@@ -25,6 +26,12 @@ const split = <P extends string>(name: string, parts: readonly P[]): readonly [p
   const path = part && name.slice(PREFIX.length, -part.length - 1);
   return part && path ? [path, part] : undefined;
 };
+
+/** Whether a name is that of one of these parts of a module. */
+export const isPartOf =
+  (parts: readonly string[]) =>
+  (name: string): boolean =>
+    split(name, parts) !== undefined;
 
 /** The modules by their paths, sorted; each has every part. FileErrors: a part that is missing, a tensor that is none. */
 export const partsOf = <P extends string>(

@@ -3,7 +3,10 @@ import type { Treatment } from '../methods/adapt.ts';
 import type { AdapterFile } from './adapter.ts';
 import { type LoraModule, loraScale } from './adapter-lora.ts';
 
-/** `trains`: whether it is to be trained on. A place that the adapter does not name stays the base's. */
+/**
+ * `trains`: whether it is to be trained on. A place that the adapter does not name stays the base's; what the adapter
+ * saves whole is none of its places: `savedOver` and `checkpointWith` put it in.
+ */
 export const treatmentAt = (adapter: AdapterFile, path: string, trains: boolean): Treatment => {
   const scaled = <M extends LoraModule>(module: M, file: Parameters<typeof loraScale>[0]) => {
     const { alpha: _, ...matrices } = module;

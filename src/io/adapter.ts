@@ -11,6 +11,7 @@ import { excerpt, type JsonObject, readJsonObject } from '../spec/strict-json.ts
 import { CONFIG, checkTargets, unknownKeys } from './adapter-config.ts';
 import { encodeLoraAdapter, type LowRankAdapterFile, loraKeys, readLora } from './adapter-lora.ts';
 import { encodePacaAdapter, type PacaAdapterFile, pacaKeys, readPaca } from './adapter-paca.ts';
+import { unsavedNames } from './adapter-saved.ts';
 import { TENSORS } from './adapter-tensors.ts';
 import { decodeSafetensors } from './safetensors.ts';
 import { readAll, type Source } from './source.ts';
@@ -70,7 +71,11 @@ export const decodeAdapter = (files: Files, where: string): Result<ReadAdapter> 
     E.bind('matched', ({ adapter }) => checkTargets(adapter, Object.keys(adapter.modules), at)),
     E.map(({ config, kind, adapter, matched }) => ({
       adapter,
-      warnings: [...unknownKeys(config, kind.keys, at), ...matched],
+      warnings: [
+        ...unknownKeys(config, kind.keys, at),
+        ...matched,
+        ...unsavedNames(adapter.modulesToSave ?? [], adapter.saved ?? {}, at),
+      ],
     })),
   );
 };

@@ -148,6 +148,26 @@ const checkAgree = (
 
 // The checkpoint
 
+/** The checkpoint with other tensors in the place of some of its own, in their own types. */
+export const checkpointWith = (checkpoint: Checkpoint, tensors: Readonly<Record<string, HostTensor>>): Checkpoint => {
+  const given = new Map(Object.entries(tensors));
+  const spec = (name: string): Spec | undefined => {
+    const tensor = given.get(name);
+    return tensor === undefined ? checkpoint.spec(name) : { dtype: tensor.dtype, shape: tensor.shape };
+  };
+  return {
+    ...checkpoint,
+    spec,
+    read: async (name) => {
+      const tensor = given.get(name);
+      return tensor === undefined
+        ? checkpoint.read(name)
+        : E.right({ ...tensor, data: tensor.data.slice() } as HostTensor);
+    },
+    bytes: checkpoint.names.reduce((sum, name) => sum + bytesOf(spec(name)!), 0),
+  };
+};
+
 const checkpointOf = (
   source: Source,
   files: readonly string[],

@@ -5,7 +5,7 @@
  *   LoRA   W̃ = fl(widen(W) + fl(s·B A)), the product in the backend's declared order; MosLoRA with M A in place of A
  *   DoRA   fl(c ⊙ W̃) of LoRA's, c = fl(m/‖W̃‖) row by row
  *
- * and then each number rounded once to the storage type, or the weight quantised to NF4.
+ * and the tensors that the adapter holds whole in the place of the model's; then each number rounded once to the storage type, or the weight quantised to NF4.
  *
  * Law: stored in f32, a model with PaCA merged into it has the bits of the one with the adapter.
  */
@@ -16,13 +16,15 @@ import type { Kernels } from '../core/fused.ts';
 import { doraWeight } from '../methods/dora.ts';
 import { loraWeight } from '../methods/lora.ts';
 import { mosloraWeight } from '../methods/moslora.ts';
+import { type Architecture, sitesOf } from '../models/architecture.ts';
 import type { DType } from '../spec/dtype.ts';
 import { fail, type Result } from '../spec/errors.ts';
 import { isNf4 } from '../spec/nf4.ts';
 import { type HostTensor, type HostTensorOf, type Spec, sameShape, showSpec } from '../spec/tensor.ts';
 import type { AdapterFile } from './adapter.ts';
 import { loraScale } from './adapter-lora.ts';
-import { checkAdapter, type LinearMaps } from './adapter-places.ts';
+import { checkAdapter, type LinearMaps, linearMaps } from './adapter-places.ts';
+import { savedOver } from './adapter-saved.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { type StorageType, storageTypes } from './narrow-host.ts';
 import type { ComputeType } from './nf4-file.ts';
@@ -67,12 +69,21 @@ const checkWeights = (checkpoint: Checkpoint, adapter: AdapterFile, maps: Linear
   return E.right(undefined);
 };
 
-/** The adapter fits the model and the checkpoint. */
-export const checkMerge = (checkpoint: Checkpoint, adapter: AdapterFile, maps: LinearMaps): Result<void> =>
-  pipe(
+/** The adapter fits the model and the checkpoint. `where` names the adapter. */
+export const checkMerge = (
+  checkpoint: Checkpoint,
+  adapter: AdapterFile,
+  architecture: Architecture,
+  where: string,
+): Result<void> => {
+  const maps = linearMaps(sitesOf(architecture));
+  return pipe(
     checkAdapter(adapter, maps),
     E.chain(() => checkWeights(checkpoint, adapter, maps)),
+    E.chain(() => savedOver(architecture, adapter, where)),
+    E.map(() => undefined),
   );
+};
 
 /** A module's matrices on the backend. */
 const onDevice = <T extends Spec, N extends string>(
@@ -128,6 +139,10 @@ const moduleOf = ({ modules }: AdapterFile, name: string): string | null => {
   return Object.hasOwn(modules, path) ? path : null;
 };
 
+/** The tensor that the adapter holds whole under this name, if there is one. */
+const savedIn = ({ saved = {} }: AdapterFile, name: string): HostTensorOf<'f32'> | undefined =>
+  Object.hasOwn(saved, name) ? saved[name] : undefined;
+
 /**
  * The type in which a tensor is stored that has this one: tensors that hold no weights (buffers of whole numbers, f64) keep
  * theirs, and NF4 is for some weights alone.
@@ -154,6 +169,8 @@ export const mergedParts = <T extends Spec>({
     computed,
     typeOf: storedAs(dtype, quantisable),
     changed: (name, tensor) => {
+      const saved = savedIn(adapter, name);
+      if (saved !== undefined) return Promise.resolve(saved);
       const path = moduleOf(adapter, name);
       return path === null ? null : mergedOnHost(kernels, adapter, path, tensor);
     },
@@ -168,7 +185,7 @@ export const hasNf4 = ({ checkpoint, dtype, quantisable }: Plan): boolean => {
 /** The storage types of the merged weights, each once. */
 export const mergedTypes = ({ checkpoint, adapter, dtype, quantisable }: Plan): readonly string[] => {
   const typeOf = storedAs(dtype, quantisable);
-  return [
-    ...new Set(Object.keys(adapter.modules).map((path) => typeOf(weightOf(path), checkpoint.spec(weightOf(path))!))),
-  ];
+  const names = [...Object.keys(adapter.modules).map(weightOf), ...Object.keys(adapter.saved ?? {})];
+  const stored = names.filter((name) => checkpoint.spec(name) !== undefined);
+  return [...new Set(stored.map((name) => typeOf(name, checkpoint.spec(name)!)))];
 };

@@ -25,6 +25,7 @@ import {
 import type { LlamaConfig } from '../models/llama/config.ts';
 import { llama } from '../models/llama/llama.ts';
 import { assembleModel, buildLeaf } from '../models/model.ts';
+import { besides, savedPlaces, trainsAt } from '../models/saved-places.ts';
 import { adamw } from '../optim/adamw.ts';
 import { type DType, hostArray } from '../spec/dtype.ts';
 import type { Result } from '../spec/errors.ts';
@@ -43,6 +44,8 @@ export interface PlanSettings extends Targets {
   readonly recompute: boolean;
   /** The share of branches that each backward pass leaves out. */
   readonly dropBackward: number;
+  /** Modules that train in full beside an adapter. Default none. */
+  readonly modulesToSave?: readonly string[];
 }
 
 /** What is kept for the backward pass, by what keeps it; a buffer of several counts for the first. */
@@ -74,13 +77,14 @@ const DRAWS = 16;
 /** A tensor that is never looked into. */
 const hollow = (dtype: DType, shape: Shape): HostTensor => ({ dtype, shape, data: hostArray(dtype, 0) }) as HostTensor;
 
-const treatmentsOf = (
-  architecture: Architecture,
-  s: PlanSettings,
-  method: TrainingMethod,
-): Result<(site: Site) => Treatment> => {
-  if (method === 'full') return E.right(() => ({ method }));
-  const paths = sitesOf(architecture).map(({ path }) => path);
+/** What trains where: of the sites, and of the other places that have weights. */
+interface Trained {
+  readonly treatmentOf: (site: Site) => Treatment;
+  readonly trains: (path: string) => boolean;
+}
+
+const trainedOf = (architecture: Architecture, s: PlanSettings, method: TrainingMethod): Result<Trained> => {
+  if (method === 'full') return E.right({ treatmentOf: () => ({ method }), trains: () => true });
   const { rank } = s;
   const adapted = ({ operation: { config } }: Site): Treatment => {
     if (method === 'paca') {
@@ -93,30 +97,45 @@ const treatmentsOf = (
       : { method, adapters: [{ ...common, mixer: hollow('f32', [rank, rank]) }] };
   };
   return pipe(
-    matchTargets(s, paths, architecture.head),
-    E.map((chosen) => (site) => (chosen.includes(site.path) ? adapted(site) : { method: 'frozen' })),
+    E.Do,
+    E.bind('saved', () => savedPlaces(architecture, s.modulesToSave ?? [])),
+    E.bind('chosen', ({ saved }) =>
+      matchTargets(
+        s,
+        sitesOf(architecture).flatMap(({ path }) => (saved.some((place) => place.path === path) ? [] : [path])),
+        architecture.head,
+      ),
+    ),
+    E.map(({ saved, chosen }) => ({
+      treatmentOf: besides(saved, (site) => (chosen.includes(site.path) ? adapted(site) : { method: 'frozen' })),
+      trains: trainsAt(saved),
+    })),
   );
 };
 
-/** NF4 is for the linear maps but the head; the other tensors are then in bf16. */
-const weightsOf = (step: LeafStep, dtype: DType, head: string): Weights => {
+const weightsIn = (step: LeafStep, typeOf: (name: string) => DType): Weights =>
+  Object.fromEntries(tensorsOf(step).map(([name, shape]) => [name, hollow(typeOf(name), shape)]));
+
+/** NF4 is for the linear maps but the head; the other tensors are then in bf16. A linear map that trains in full is in f32. */
+const weightsOf = (step: LeafStep, dtype: DType, head: string, { treatmentOf }: Trained): Weights => {
+  if (step.kind === 'site' && treatmentOf(step.site).method === 'full') return weightsIn(step, () => 'f32');
   const packed = (name: string): boolean =>
     step.kind === 'site' && step.site.path !== head && name === `${step.site.path}.weight`;
-  const typeOf = (name: string): DType => (isNf4(dtype) && !packed(name) ? 'bf16' : dtype);
-  return Object.fromEntries(tensorsOf(step).map(([name, shape]) => [name, hollow(typeOf(name), shape)]));
+  return weightsIn(step, (name) => (isNf4(dtype) && !packed(name) ? 'bf16' : dtype));
 };
 
 /** The model as `loadModel` would build it, with AdamW, which keeps two numbers for each that trains. */
 const problemOf = (architecture: Architecture, s: PlanSettings, method: TrainingMethod): Result<PlannedProblem> => {
-  const isFull = method === 'full';
+  const dtype = method === 'full' ? 'f32' : s.dtype;
   return pipe(
-    treatmentsOf(architecture, s, method),
-    E.chain((treatmentOf) =>
+    trainedOf(architecture, s, method),
+    E.chain((trained) =>
       pipe(
         leafSteps(architecture.steps),
-        E.traverseArray((step) =>
-          buildLeaf(k, step, weightsOf(step, isFull ? 'f32' : s.dtype, architecture.head), treatmentOf, () => isFull),
-        ),
+        E.traverseArray((step) => {
+          const weights = weightsOf(step, dtype, architecture.head, trained);
+          return buildLeaf(k, step, weights, trained.treatmentOf, trained.trains);
+        }),
       ),
     ),
     E.chain((built) => assembleModel(k, architecture, built)),

@@ -17,6 +17,7 @@ import type { TrainingMethod, Treatment } from '../../src/methods/adapt.ts';
 import { freshMoslora } from '../../src/methods/moslora.ts';
 import type { Site } from '../../src/methods/operation.ts';
 import { llama } from '../../src/models/llama/llama.ts';
+import { besides, savedPlaces, trainsAt } from '../../src/models/saved-places.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { orThrow } from '../../src/spec/errors.ts';
 import type { Spec } from '../../src/spec/tensor.ts';
@@ -56,14 +57,16 @@ const built = async <T extends Spec>(
   base: string,
   method: Method,
   recompute: boolean,
+  modulesToSave: readonly string[] = [],
 ): Promise<Problem<T, unknown>> => {
   const checkpoint = orThrow(await openCheckpoint(nodeSource(base), base));
   const json = JSON.parse(readFileSync(join(base, 'config.json'), 'utf8'));
   const architecture = llama(orThrow(parseLlamaConfig(json, base)), { recompute });
-  const isFull = method === 'full';
+  const saved = orThrow(savedPlaces(architecture, modulesToSave));
+  const trains = method === 'full' ? () => true : trainsAt(saved);
   return {
     kernels: k,
-    model: orThrow(await loadModel(k, architecture, checkpoint, treatment(method), () => isFull)),
+    model: orThrow(await loadModel(k, architecture, checkpoint, besides(saved, treatment(method)), trains)),
     loss: crossEntropy(k) as Problem<T, unknown>['loss'],
     optimizer: adamw(k, { learningRate: 0.1 }),
     seed: 1,
@@ -125,6 +128,22 @@ describe.each(cases)('paca plan of %s, recompute %s', (method, recompute) => {
 });
 
 describe('paca plan', () => {
+  it.each(['f32', 'bf16', 'nf4'])(
+    'has the bytes of a run with modules that are saved whole, over %s',
+    async (dtype) => {
+      const names = '[lm_head, embed_tokens, norm, layers.1.mlp.up_proj]';
+      const common = ['--config', alone, '--method', 'paca', '--rank', '3', '--dtype', dtype, ...sizes];
+      const [{ bytes }, without] = [await reportOf(...common, '--modules-to-save', names), await reportOf(...common)];
+      const problem = await built(referenceF32().kernels, bases.f32!, 'paca', false, names.slice(1, -1).split(', '));
+      const { trainable, gradients, optimizer, residual } = account(problem, input);
+      expect(bytes).toMatchObject({ trainable, gradients, optimizer, residual });
+      if (dtype === 'f32') expect(bytes.weights).toBe(account(problem, input).weights);
+      expect(bytes.trainable).toBeGreaterThan(without.bytes.trainable);
+      const unknown = await call(['plan', ...common, '--modules-to-save', '[score]']);
+      expect(unknown.error).toMatchObject({ came: "'score'", where: 'modulesToSave' });
+    },
+  );
+
   it.each(['llama2', 'llama3', 'mistral', 'qwen2', 'qwen3', 'yarn'])('knows the family: %s', async (name) => {
     const base = join(fixtures, name);
     for (const method of methods) {

@@ -154,8 +154,9 @@ describe('paca finetune of a language model', () => {
     expect(Number.isFinite(result.loss)).toBe(true);
   });
 
-  it('ends with the same bits after it was killed', async () => {
-    const long = ['--steps', '60', '--checkpoint-every', '5', '--eval-every', '20'];
+  it('ends with the same bits after it was killed, modules that train in full with the rest', async () => {
+    const beside = ['--modules-to-save', '[lm_head, embed_tokens, norm]'];
+    const long = ['--steps', '60', '--checkpoint-every', '5', '--eval-every', '20', ...beside];
     const flags = ['finetune', ...settings, ...long];
     const whole = JSON.parse((await call([...flags, '--run', at('whole'), '--json'])).output);
     const killed = at('killed');

@@ -181,6 +181,7 @@ const settings = fc.record({
   excludeModules: fc.constantFrom(null, 'nothing', ['none']),
   layersToTransform: fc.constantFrom(null, 3, [0, 1]),
   layersPattern: fc.constantFrom(null, 'h', ['h']),
+  modulesToSave: fc.constant(null),
   taskType: fc.constantFrom(null, 'CAUSAL_LM'),
   base: fc.constantFrom(null, 'a/b'),
   revision: fc.constantFrom(null, 'main'),

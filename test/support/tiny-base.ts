@@ -25,19 +25,26 @@ export interface TinyBaseOptions extends TinyOptions {
   readonly seed?: number;
   /** As in `configFile`; null for none. */
   readonly chatTemplate?: unknown;
+  /** What differs from {@link tinyBaseConfig}. */
+  readonly config?: Partial<LlamaConfig>;
 }
 
 /** Its architecture's settings. */
 export const tinyBaseConfig: LlamaConfig = tinyLlama({ vocabulary: vocabularySize, positions: 64 });
 
 /** Writes the folder. */
-export const tinyBase = (folder: string, { seed = 1, chatTemplate, ...options }: TinyBaseOptions = {}): string =>
-  writeFolder(
+export const tinyBase = (
+  folder: string,
+  { seed = 1, chatTemplate, config, ...options }: TinyBaseOptions = {},
+): string => {
+  const own = { ...tinyBaseConfig, ...config };
+  return writeFolder(
     folder,
     new Map([
-      ['config.json', json({ model_type: 'llama', ...commonConfigKeys(tinyBaseConfig) })],
-      ['model.safetensors', encodeSafetensors(initialWeights(llama(tinyBaseConfig), rngFromSeed(seed)))],
+      ['config.json', json({ model_type: 'llama', ...commonConfigKeys(own) })],
+      ['model.safetensors', encodeSafetensors(initialWeights(llama(own), rngFromSeed(seed)))],
       ['tokenizer.json', json(tokenizerFile(options))],
       ['tokenizer_config.json', json(configFile(chatTemplate))],
     ]),
   );
+};

@@ -6,8 +6,11 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import * as v from 'valibot';
 import { type AdapterFile, encodeAdapter } from '../../io/adapter.ts';
 import type { PacaAdapterFile } from '../../io/adapter-paca.ts';
+import { linearMaps } from '../../io/adapter-places.ts';
+import { savedOver } from '../../io/adapter-saved.ts';
 import { loraAdapterOf } from '../../io/convert-adapter.ts';
 import { nodeStore } from '../../io/store-node.ts';
+import { sitesOf } from '../../models/architecture.ts';
 import { fail, type Result } from '../../spec/errors.ts';
 import { type Command, type ExitCode, printJson } from '../command.ts';
 import { path } from '../schema.ts';
@@ -40,7 +43,12 @@ export const convert: Command = {
         ),
       ),
       TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
-      TE.bind('lora', ({ adapter, model }) => TE.fromEither(loraAdapterOf(adapter, model.maps))),
+      TE.chainFirst(({ input, adapter, model }) =>
+        TE.fromEither(savedOver(model.architecture, adapter, input.adapter)),
+      ),
+      TE.bind('lora', ({ adapter, model: { architecture } }) =>
+        TE.fromEither(loraAdapterOf(adapter, linearMaps(sitesOf(architecture)))),
+      ),
       // The config comes last: a folder with one is whole.
       TE.chainFirst(({ input, lora }) => writeFiles(nodeStore(input.out), [...encodeAdapter(lora)])),
       TE.map(({ input, lora }): ExitCode => {

@@ -68,7 +68,9 @@ export const merge: Command = {
       TE.bindTo('input'),
       TE.bind('adapter', ({ input }) => openAdapter(world, input.adapter)),
       TE.bind('model', ({ input }) => openModelFolder(world, input.base)),
-      TE.chainFirst(({ adapter, model: { checkpoint, maps } }) => TE.fromEither(checkMerge(checkpoint, adapter, maps))),
+      TE.chainFirst(({ input, adapter, model: { checkpoint, architecture } }) =>
+        TE.fromEither(checkMerge(checkpoint, adapter, architecture, input.adapter)),
+      ),
       TE.let('plan', ({ input, adapter, model: { checkpoint, quantisable, dtype } }) => ({
         ...{ checkpoint, adapter, quantisable, computed: computeTypes[dtype], dtype: input.dtype ?? null },
       })),
@@ -84,15 +86,18 @@ export const merge: Command = {
       TE.chainFirst(({ input, files }) => writeCopied(input.out, files)),
       TE.map(({ input, adapter, types, model: { dtype: said }, written: { largestError, layers } }): ExitCode => {
         const modules = Object.keys(adapter.modules).length;
+        const saved = Object.keys(adapter.saved ?? {}).length;
         const dtype = types.join(', ');
         const folder = resolve(input.out);
         noteType(world, input.dtype, said);
         if (args.values.json === true) {
-          const quantised = layers.length > 0 ? { layers } : {};
-          printJson(world, { model: folder, method: adapter.method, modules, dtype, largestError, ...quantised });
+          const more = { ...(saved > 0 && { saved }), ...(layers.length > 0 && { layers }) };
+          printJson(world, { model: folder, method: adapter.method, modules, dtype, largestError, ...more });
         } else {
           if (layers.length > 0) world.print(`${quantisationTable(layers, world)}\n`);
-          world.print(`${adapter.method} merged into ${formatCount(modules)} modules, stored as ${dtype}: ${folder}\n`);
+          const whole = saved > 0 ? `, ${formatCount(saved)} tensors replaced` : '';
+          world.print(`${adapter.method} merged into ${formatCount(modules)} modules${whole}, `);
+          world.print(`stored as ${dtype}: ${folder}\n`);
           world.print(`largest rounding error of a weight  ${largestError.toPrecision(3)}\n`);
         }
         return 0;

@@ -48,9 +48,9 @@ export type Outcomes = readonly [Outcome, ...Outcome[]];
 /** The rank at which PaCA trains about as many numbers as LoRA, r·Σ(in + out)/Σ out; null where ranks are the same. */
 const matchedRank = ({ match, shared }: Comparison, { architecture }: Base): Result<number | null> => {
   if (match === 'rank') return E.right(null);
-  const { targetModules = 'all-linear', excludeModules = [], rank = RANK } = shared;
+  const { targetModules = 'all-linear', excludeModules = [], modulesToSave = [], rank = RANK } = shared;
   return pipe(
-    adaptedSites(architecture, { targetModules, excludeModules }),
+    adaptedSites(architecture, { targetModules, excludeModules, modulesToSave }),
     E.map((sites) => {
       const sum = (of: (c: { readonly in: number; readonly out: number }) => number): number =>
         sites.reduce((total, { operation }) => total + of(operation.config), 0);

@@ -116,10 +116,10 @@ export const plan: Command = {
   summary: 'the memory that fine-tuning a model needs, from its config alone',
   usage:
     'paca plan --base FOLDER|OWNER/NAME | --config FILE.json [--method paca|lora|dora|moslora|full] [--rank 16]\n' +
-    '          [--target-modules all-linear] [--exclude-modules NAMES] [--dtype f32|f16|bf16|nf4]\n' +
-    '          [--batch-size 8] [--sequence 512] [--recompute] [--drop-backward 0]\n' +
+    '          [--target-modules all-linear] [--exclude-modules NAMES] [--modules-to-save NAMES]\n' +
+    '          [--dtype f32|f16|bf16|nf4] [--batch-size 8] [--sequence 512] [--recompute] [--drop-backward 0]\n' +
     '          [--memory 4GiB] [--json]',
-  keys: ['rank', 'targetModules', 'excludeModules', 'batchSize', 'sequence', 'dropBackward'],
+  keys: ['rank', 'targetModules', 'excludeModules', 'modulesToSave', 'batchSize', 'sequence', 'dropBackward'],
   texts: ['base', 'config', 'method', 'dtype', 'memory'],
   switches: ['recompute', 'json'],
   run: (world, args) => {

@@ -15,6 +15,7 @@ const schema = v.strictObject({
   rank: v.optional(count),
   targetModules: v.optional(modules),
   excludeModules: v.optional(modules),
+  modulesToSave: v.optional(v.array(path)),
   dtype: v.optional(v.picklist([...storageTypes, 'nf4'] as const)),
   batchSize: v.optional(count),
   sequence: v.optional(count),
@@ -39,6 +40,7 @@ export interface PlanInput {
   readonly rank: number;
   readonly targetModules: ModulePattern;
   readonly excludeModules: ModulePattern;
+  readonly modulesToSave: readonly string[];
   /** Null: as the config says. */
   readonly dtype: StorageType | 'nf4' | null;
   readonly batch: number;
@@ -51,7 +53,7 @@ export interface PlanInput {
 
 type Given = v.InferOutput<typeof schema>;
 
-const adapterKeys = ['rank', 'targetModules', 'excludeModules'] as const;
+const adapterKeys = ['rank', 'targetModules', 'excludeModules', 'modulesToSave'] as const;
 
 const fill = (c: Given, where: string): Result<PlanInput> => {
   const { base, config } = c;
@@ -76,6 +78,7 @@ const fill = (c: Given, where: string): Result<PlanInput> => {
     rank: c.rank ?? 16,
     targetModules: c.targetModules ?? 'all-linear',
     excludeModules: c.excludeModules ?? [],
+    modulesToSave: c.modulesToSave ?? [],
     dtype: c.dtype ?? null,
     batch: c.batchSize ?? 8,
     sequence: c.sequence ?? null,

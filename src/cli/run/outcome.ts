@@ -2,11 +2,13 @@
 import { leafPaths, type Tree } from '../../core/tree.ts';
 import { encodeAdapter } from '../../io/adapter.ts';
 import type { LoraModule } from '../../io/adapter-lora.ts';
+import type { SavedTensors } from '../../io/adapter-saved.ts';
 import { joinBytes, sha256Hex } from '../../io/digest.ts';
 import { tensorBytes } from '../../io/little-endian.ts';
 import { encodeSafetensors } from '../../io/safetensors.ts';
 import type { Files } from '../../io/store.ts';
 import { evaluate } from '../../models/architecture.ts';
+import type { SavedPlace } from '../../models/saved-places.ts';
 import type { HostTensor, HostTensorOf, Spec } from '../../spec/tensor.ts';
 import type { Problem } from '../../train/step.ts';
 import type { Adaptation, AdaptationSettings } from './selection.ts';
@@ -47,10 +49,20 @@ const digestOf = (tensors: Readonly<Record<string, HostTensor>>): Promise<string
     ),
   );
 
+/** The tensors of the places that are saved whole; a table that two of them share, under both names. */
+const savedTensors = (trained: Tensors['trained'], saved: readonly SavedPlace[]): SavedTensors =>
+  Object.fromEntries(
+    saved.flatMap(({ path, at }) =>
+      Object.entries(trained)
+        .filter(([name]) => name.startsWith(`${at}.`))
+        .map(([name, tensor]) => [`${path}${name.slice(at.length)}`, tensor as HostTensorOf<'f32'>]),
+    ),
+  );
+
 /** An adapter in PEFT's layout; after full training the trained tensors by their paths. */
 const filesOf = (
   { trained, adapters }: Tensors,
-  { indices, paths, alphaAt }: Adaptation,
+  { indices, paths, alphaAt, saved }: Adaptation,
   { method, rank, alpha, rankStabilized = false, selectSeed: seed }: AdaptationSettings,
 ): Files => {
   const at = (path: string, part: string): HostTensorOf<'f32'> =>
@@ -58,7 +70,9 @@ const filesOf = (
   const modules = <A>(of: (path: string) => A): Readonly<Record<string, A>> =>
     Object.fromEntries(paths.map((path) => [path, of(path)]));
   const loraModule = (path: string): LoraModule => ({ a: at(path, 'a'), b: at(path, 'b'), alpha: alphaAt(path) });
-  const shared = { rank, alpha, targetModules: paths };
+  const whole = savedTensors(trained, saved);
+  const beside = saved.length > 0 ? { modulesToSave: saved.map(({ path }) => path), saved: whole } : {};
+  const shared = { rank, alpha, targetModules: paths, ...beside };
   switch (method) {
     case 'full':
       return new Map([['model.safetensors', encodeSafetensors(trained)]]);

@@ -10,6 +10,7 @@ import { columnView, type Site } from '../../methods/operation.ts';
 import { patternsOf, valueAt } from '../../methods/patterns.ts';
 import { type ModulePattern, matchTargets } from '../../methods/targets.ts';
 import { type Architecture, sitesOf, type Weights } from '../../models/architecture.ts';
+import { besides, type SavedPlace, savedPlaces, trainsAt } from '../../models/saved-places.ts';
 import { checkRank } from '../../select/indices.ts';
 import { findSelector, selectors } from '../../select/selector.ts';
 import { fail, type Result } from '../../spec/errors.ts';
@@ -40,7 +41,13 @@ export interface SelectionSettings {
   readonly excludeModules: ModulePattern;
 }
 
-export type AdaptationSettings = SelectionSettings & Partial<LowRankSettings>;
+/** What trains beside an adapter. */
+export interface BesideSettings {
+  /** Modules that train in full and are saved whole. */
+  readonly modulesToSave: readonly string[];
+}
+
+export type AdaptationSettings = SelectionSettings & Partial<LowRankSettings> & Partial<BesideSettings>;
 
 /** A backend and an architecture, and the weights to choose columns of. */
 export interface Places<T extends Spec> {
@@ -52,6 +59,10 @@ export interface Places<T extends Spec> {
 
 export interface Adaptation {
   readonly treatmentOf: (site: Site) => Treatment;
+  /** Whether the weights of a norm or an embedding train. */
+  readonly trains: (path: string) => boolean;
+  /** The places that are saved whole beside the adapter. */
+  readonly saved: readonly SavedPlace[];
   /** The places that are adapted; all of them in full training. */
   readonly paths: readonly string[];
   /** PaCA's columns, by path; null for other methods. */
@@ -62,15 +73,20 @@ export interface Adaptation {
   readonly alphaAt: (path: string) => number;
 }
 
+/** What adapters alone make of the places. */
+type Adapters = Omit<Adaptation, 'trains' | 'saved'>;
+
 const full = (sites: readonly Site[]): Adaptation => ({
   treatmentOf: () => ({ method: 'full' }),
+  trains: () => true,
+  saved: [],
   paths: sites.map(({ path }) => path),
   indices: null,
   cost: null,
   alphaAt: () => 1,
 });
 
-const paca = ({ indices, cost }: Selected, alpha: number): Adaptation => ({
+const paca = ({ indices, cost }: Selected, alpha: number): Adapters => ({
   treatmentOf: ({ path }) =>
     indices[path] === undefined
       ? { method: 'frozen' }
@@ -95,7 +111,7 @@ const lowRank = (
     rankPattern = {},
     alphaPattern = {},
   }: AdaptationSettings,
-): Result<Adaptation> => {
+): Result<Adapters> => {
   const other = sites.find(({ operation }) => operation.kind !== 'linear');
   if (other !== undefined)
     return fail('ConfigError', `linear maps, which ${method} adapts`, other.path, 'targetModules');
@@ -126,18 +142,34 @@ const lowRank = (
   );
 };
 
-/** The places that the settings name. Errors: a pattern that names none. */
+/** The places that the settings name and that are not saved whole. Errors: a pattern that names none, an unknown module. */
 export const adaptedSites = (
   architecture: Architecture,
-  s: Pick<SelectionSettings, 'targetModules' | 'excludeModules'>,
-): Result<readonly Site[]> => {
-  const all = sitesOf(architecture);
-  const names = all.map(({ path }) => path);
-  return pipe(
-    matchTargets(s, names, architecture.head),
-    E.map((paths) => all.filter(({ path }) => paths.includes(path))),
+  s: Pick<AdaptationSettings, 'targetModules' | 'excludeModules' | 'modulesToSave'>,
+): Result<readonly Site[]> =>
+  pipe(
+    savedPlaces(architecture, s.modulesToSave ?? []),
+    E.chain((saved) => {
+      const all = sitesOf(architecture).filter((site) => !saved.some(({ path }) => path === site.path));
+      return pipe(
+        matchTargets(
+          s,
+          all.map(({ path }) => path),
+          architecture.head,
+        ),
+        E.map((paths) => all.filter(({ path }) => paths.includes(path))),
+      );
+    }),
   );
-};
+
+const withSaved =
+  (saved: readonly SavedPlace[]) =>
+  (adapters: Adapters): Adaptation => ({
+    ...adapters,
+    treatmentOf: besides(saved, adapters.treatmentOf),
+    trains: trainsAt(saved),
+    saved,
+  });
 
 /** What {@link adaptation} would refuse once weights are read: a place with fewer columns than PaCA's rank. */
 export const checkRanks = (architecture: Architecture, s: SelectionSettings): Result<unknown> =>
@@ -164,11 +196,12 @@ export const adaptation = async <T extends Spec>(
     E.Do,
     E.bind('selector', () => findSelector(selectors, s.select)),
     E.bind('sites', () => adaptedSites(architecture, s)),
+    E.bind('saved', () => savedPlaces(architecture, s.modulesToSave ?? [])),
   );
   if (E.isLeft(found)) return found;
-  const { selector, sites } = found.right;
-  if (s.method !== 'paca') return lowRank(s.method, sites, s);
+  const { selector, sites, saved } = found.right;
+  if (s.method !== 'paca') return E.map(withSaved(saved))(lowRank(s.method, sites, s));
   const { rank, selectSeed: seed } = s;
   const plan = { kernels, architecture, weights, sites, selector, rank, seed, loss, batches, clock };
-  return E.map((selected: Selected) => paca(selected, s.alpha))(await selectColumns(plan));
+  return E.map((selected: Selected) => withSaved(saved)(paca(selected, s.alpha)))(await selectColumns(plan));
 };

@@ -10,8 +10,9 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import type { Kernels } from '../../core/fused.ts';
 import { type AdapterFile, readAdapter } from '../../io/adapter.ts';
 import { CONFIG } from '../../io/adapter-config.ts';
+import { savedOver } from '../../io/adapter-saved.ts';
 import { treatmentAt } from '../../io/adapter-treatment.ts';
-import { openCheckpoint } from '../../io/checkpoint.ts';
+import { checkpointWith, openCheckpoint } from '../../io/checkpoint.ts';
 import { loadModel } from '../../io/load-model.ts';
 import { nodeSource } from '../../io/source-node.ts';
 import type { Treatment } from '../../methods/adapt.ts';
@@ -47,9 +48,17 @@ const withAdapter = (world: Pick<World, 'terminal'>, k: Kernels<Spec>, base: Bas
     () => readAdapter(nodeSource(folder), folder),
     TE.chainEitherK(({ adapter, warnings }) => {
       for (const warning of warnings) world.terminal.write(`paca: ${warning}\n`);
-      return treatmentsOf(adapter, base.architecture, folder);
+      return pipe(
+        treatmentsOf(adapter, base.architecture, folder),
+        E.bindTo('treatmentOf'),
+        E.bind('saved', () => savedOver(base.architecture, adapter, folder)),
+      );
     }),
-    TE.chain((treatmentOf) => () => loadModel(k, base.architecture, base.checkpoint, treatmentOf)),
+    TE.chain(
+      ({ treatmentOf, saved }) =>
+        () =>
+          loadModel(k, base.architecture, checkpointWith(base.checkpoint, saved), treatmentOf),
+    ),
   );
 
 const replaced = (k: Kernels<Spec>, { architecture }: Base, folder: string): Task<Model<Spec>> =>

@@ -66,6 +66,10 @@ const schema = v.strictObject({
   calibrationBatches: key(count, 'Batches that a choice by gradient looks at. Default 10.'),
   targetModules: key(modules, 'Expression, list of names, or all-linear (default), which leaves out the head.'),
   excludeModules: key(modules, 'The same, to leave out.'),
+  modulesToSave: key(
+    v.array(path),
+    'Modules, by their paths or the ends of these, that train in full beside the adapter and are saved whole with it: lm_head, embed_tokens, norms, others. They are no targets then.',
+  ),
   optimizer: key(v.picklist(['adamw', 'sgd', 'momentum']), 'Default adamw.'),
   learningRate: key(positive, 'Default 0.005 (paca), 0.003 (lora, dora, moslora), 0.001 (full).'),
   schedule: key(v.picklist(['constant', 'linear', 'cosine']), 'Default cosine.'),
@@ -97,7 +101,7 @@ const isPaca = (c: TextInput): boolean => (c.method ?? 'paca') === 'paca';
 const isLowRank = (c: TextInput): boolean => !isPaca(c) && c.method !== 'full';
 
 const rules: readonly Rule[] = [
-  ...(['rank', 'alpha', 'targetModules', 'excludeModules'] as const).map(
+  ...(['rank', 'alpha', 'targetModules', 'excludeModules', 'modulesToSave'] as const).map(
     (key): Rule => [key, (c) => c.method !== 'full', 'method: paca, lora, dora or moslora'],
   ),
   ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern'] as const).map(

@@ -1,12 +1,11 @@
-/** The model of a Hugging Face folder without its tokenizer: its linear maps, its weights yet unread. */
+/** The model of a Hugging Face folder without its tokenizer: its architecture, its weights yet unread. */
 import { pipe } from 'fp-ts/lib/function.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import { type LinearMaps, linearMaps } from '../../io/adapter-places.ts';
 import { type Checkpoint, openCheckpoint } from '../../io/checkpoint.ts';
 import type { StorageType } from '../../io/narrow-host.ts';
 import type { Source } from '../../io/source.ts';
 import { nodeSource } from '../../io/source-node.ts';
-import { sitesOf } from '../../models/architecture.ts';
+import { type Architecture, sitesOf } from '../../models/architecture.ts';
 import { llama } from '../../models/llama/llama.ts';
 import type { PacaError } from '../../spec/errors.ts';
 import type { World } from '../command.ts';
@@ -18,7 +17,8 @@ interface ModelFolder {
   readonly source: Source;
   /** What config.json says that weights are stored in. */
   readonly dtype: StorageType;
-  readonly maps: LinearMaps;
+  /** Without its tables of positions. */
+  readonly architecture: Architecture;
   /** The linear maps but the output head: what NF4 is for, as transformers has it. */
   readonly quantisable: readonly string[];
   readonly checkpoint: Checkpoint;
@@ -32,11 +32,12 @@ const openFolder = (folder: string): TE.TaskEither<PacaError, ModelFolder> => {
     TE.mapLeft((e) => ({ ...e, where: e.where.startsWith('config.json') ? `${folder}: ${e.where}` : e.where })),
     TE.bind('checkpoint', () => () => openCheckpoint(source, folder)),
     TE.map(({ config, dtype, checkpoint }) => {
-      // The maps do not depend on the positions, whose tables would take a while.
+      // Nothing here depends on the positions, whose tables would take a while.
       const architecture = llama({ ...config, positions: 1 });
-      const maps = linearMaps(sitesOf(architecture));
-      const quantisable = [...maps.keys()].filter((path) => path !== architecture.head);
-      return { source, checkpoint, dtype, maps, quantisable };
+      const quantisable = sitesOf(architecture)
+        .map(({ path }) => path)
+        .filter((path) => path !== architecture.head);
+      return { source, checkpoint, dtype, architecture, quantisable };
     }),
   );
 };

@@ -24,7 +24,7 @@ import { outcomeOf } from '../run/outcome.ts';
 import { problemOf } from '../run/problem.ts';
 import { writeReport } from '../run/report.ts';
 import { ADAPTER, type Logged, readEvents } from '../run/run-folder.ts';
-import { type Adaptation, adaptation } from '../run/selection.ts';
+import { type Adaptation, adaptation, adaptedSites } from '../run/selection.ts';
 import { type Base, hostWeights } from './base.ts';
 import { batcher, type TextData } from './data.ts';
 import { type Answered, answers, type Judged, judge } from './judge.ts';
@@ -90,14 +90,15 @@ const KIBIBYTE = 1024;
 
 const lossOf = ({ kernels }: AnyBackend): Loss<Spec, unknown> => crossEntropy(kernels) as Loss<Spec, unknown>;
 
-/** Settings that the base cannot bear. */
-export const checkSettings = (s: TextSettings, { config }: Base): Result<TextSettings> => {
+/** Settings that the base cannot bear, and names of modules that it has not. */
+export const checkSettings = (s: TextSettings, { config, architecture }: Base): Result<TextSettings> => {
   if (s.maxLength > config.positions) {
     return fail('ConfigError', `a maxLength of at most ${config.positions} tokens`, String(s.maxLength), 'maxLength');
   }
-  return s.warmUpSteps < s.steps
-    ? E.right(s)
-    : fail('ConfigError', `fewer warm-up steps than the ${s.steps} steps`, String(s.warmUpSteps), 'warmUpSteps');
+  if (s.warmUpSteps >= s.steps) {
+    return fail('ConfigError', `fewer warm-up steps than the ${s.steps} steps`, String(s.warmUpSteps), 'warmUpSteps');
+  }
+  return s.method === 'full' ? E.right(s) : E.map(() => s)(adaptedSites(architecture, s));
 };
 
 /** Which columns train. Weights are read for it only where the selection asks for them. */
@@ -126,18 +127,17 @@ const load =
   (
     { kernels }: AnyBackend,
     { architecture, checkpoint }: Base,
-    { treatmentOf }: Pick<Adaptation, 'treatmentOf'>,
-    full: boolean,
+    { treatmentOf, trains }: Adaptation,
   ): Task<Model<Spec>> =>
   () =>
-    loadModel(kernels, architecture, checkpoint, treatmentOf, () => full);
+    loadModel(kernels, architecture, checkpoint, treatmentOf, trains);
 
 const prepare = (session: Opened): Task<Ready> => {
   const { backend, base, settings } = session;
   return pipe(
     TE.Do,
     TE.bind('adapted', () => adapt(session)),
-    TE.bind('model', ({ adapted }) => load(backend, base, adapted, settings.method === 'full')),
+    TE.bind('model', ({ adapted }) => load(backend, base, adapted)),
     TE.bind('problem', ({ adapted, model }) =>
       TE.fromEither(problemOf(backend.kernels, base.architecture, model, adapted, settings, lossOf(backend))),
     ),

@@ -4,9 +4,9 @@ import type { RecordFormat } from '../../data/records.ts';
 import { sha256Hex } from '../../io/digest.ts';
 import type { BackendChoice } from '../backend.ts';
 import type { ProblemSettings } from '../run/problem.ts';
-import type { LowRankSettings, SelectionSettings } from '../run/selection.ts';
+import type { BesideSettings, LowRankSettings, SelectionSettings } from '../run/selection.ts';
 
-export interface TextSettings extends ProblemSettings, SelectionSettings, LowRankSettings {
+export interface TextSettings extends ProblemSettings, SelectionSettings, LowRankSettings, BesideSettings {
   /** Folder of a Hugging Face checkpoint. */
   readonly base: string;
   /** JSONL files. */
@@ -108,6 +108,7 @@ export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings 
     calibrationBatches: c.calibrationBatches ?? 10,
     targetModules: c.targetModules ?? 'all-linear',
     excludeModules: c.excludeModules ?? [],
+    modulesToSave: c.modulesToSave ?? [],
     optimizer: c.optimizer ?? 'adamw',
     learningRate: c.learningRate ?? learningRates[method],
     schedule: c.schedule ?? 'cosine',
