@@ -33,6 +33,7 @@ writeFileSync(config, JSON.stringify(settings));
 const run = join(folder, 'run');
 
 const mean = v.strictObject({ mean: v.number(), spread: v.nullable(v.number()) });
+const point = v.tuple([v.number(), v.number()]);
 const schema = v.strictObject({
   task: v.literal('text'),
   rows: v.array(
@@ -43,10 +44,13 @@ const schema = v.strictObject({
       residualBytes: v.nullable(v.strictObject({ accounted: v.number(), measured: v.number() })),
       ...{ peakBytes: v.nullable(v.number()), msPerStep: v.nullable(v.number()) },
       ...{ tokensPerSecond: v.nullable(v.number()), adapterBytes: v.nullable(v.number()), seeds: v.array(v.number()) },
-      ...{ stepsToTarget: v.nullable(mean), secondsToTarget: v.nullable(mean) },
+      ...{ stepsToTarget: v.nullable(mean), secondsToTarget: v.nullable(mean), spikes: v.nullable(mean) },
       selection: v.nullable(v.object({ ms: v.number(), peakBytes: v.number(), batches: v.number() })),
       settings: v.record(v.string(), v.unknown()),
     }),
+  ),
+  curves: v.array(
+    v.strictObject({ task: v.string(), name: v.string(), training: v.array(point), validation: v.array(point) }),
   ),
 });
 

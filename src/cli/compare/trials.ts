@@ -1,5 +1,6 @@
 /**
- * The trials of a comparison in its folder: what is read is opened, checked and identified before the first run begins, and each contestant's runs are carried out.
+ * The trials of a comparison in its folder: what is read is opened, checked and identified before the first run begins, and
+ * each contestant's runs are carried out.
  */
 import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
