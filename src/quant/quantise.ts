@@ -119,7 +119,7 @@ export interface QuantisationError {
   readonly largest: number;
   /** ‖Ŵ − W‖ / ‖W‖, Frobenius; 0 for a weight of zeros. */
   readonly relative: number;
-  /** The largest ‖Ŵ − W‖ / ‖W‖ of a block of {@link NF4_BLOCK} numbers. */
+  /** The largest ‖Ŵ − W‖ / ‖W‖ of a block of 64 numbers. */
   readonly worstBlock: number;
 }
 
