@@ -9,7 +9,7 @@ import type { Curves } from '../src/cli/compare/show.ts';
 import { type LineChart, lineChart, type Series } from '../src/cli/show/svg.ts';
 import type { TrainingMethod } from '../src/methods/adapt.ts';
 import { orThrow } from '../src/spec/errors.ts';
-import { longestSequence, type Plan, planner } from '../src/train/plan.ts';
+import { type Plan, planner } from '../src/train/plan.ts';
 
 interface Compared {
   readonly rows: readonly Row[];
@@ -31,6 +31,8 @@ const measured = <A>(name: string): A => JSON.parse(readFileSync(`docs/measured/
 const MEBIBYTE = 2 ** 20;
 const RANK = 16;
 
+const methods = ['full', 'lora', 'dora', 'moslora', 'paca'] as const;
+
 /** How methods are called in pictures. */
 const names: Readonly<Record<TrainingMethod, string>> = {
   full: 'all trained',
@@ -51,7 +53,7 @@ const called: Readonly<Record<string, string>> = {
   'qpaca, random': 'QPaCA',
 };
 
-const spam = measured<Compared>('compare');
+const compared = measured<Compared>('compare');
 const long = measured<Compared>('long');
 const longest = measured<readonly Longest[]>('longest');
 const columns = measured<Columns>('columns');
@@ -82,38 +84,25 @@ const keptPicture = (): LineChart => ({
   title: 'What the forward pass keeps for the backward pass',
   xLabel: 'tokens of the sequence',
   yLabel: 'kept (MiB), four LLaMA blocks of width 256, rank 16',
-  series: (['full', 'lora', 'dora', 'moslora', 'paca'] as const).map((method) => {
+  series: methods.map((method) => {
     const plan = planOf(method);
     const kept = [0, 1024, 2048, 3072, 4096].map((n) => [n, plan.bytesAt(Math.max(1, n)).residual / MEBIBYTE] as const);
     return { name: names[method], points: kept };
   }),
 });
 
-/** Lines as planned, dots as measured. */
-const longestPicture = (all: readonly Longest[]): LineChart => {
-  const most = Math.max(...all.map(({ memory }) => memory));
-  const methods = all[0]?.results.map(({ method }) => method) ?? [];
-  const planned = methods.map((method): Series => {
-    const plan = planOf(method);
-    const points = Array.from({ length: 9 }, (_, i) => {
-      const memory = (most * (i + 1)) / 8;
-      return [memory / MEBIBYTE, longestSequence(plan, 1 << 16, memory)] as const;
-    });
-    return { name: names[method], points: points.slice(0, 8) };
-  });
-  const found = methods.flatMap((method): readonly Series[] =>
-    all.map(({ memory, results }) => ({
-      name: '',
-      points: [[memory / MEBIBYTE, results.find((one) => one.method === method)?.measured ?? Number.NaN]],
-    })),
-  );
-  return {
-    title: 'The longest sequence that can be trained',
-    xLabel: 'memory of the engine (MiB)',
-    yLabel: 'tokens',
-    series: [...planned, ...found.slice(0, 0)],
-  };
-};
+const longestPicture = (all: readonly Longest[]): LineChart => ({
+  title: 'The longest sequence that was trained',
+  xLabel: 'memory of the engine (MiB)',
+  yLabel: 'tokens, four LLaMA blocks of width 256, rank 16, one sequence a step',
+  series: methods.map((method) => ({
+    name: names[method],
+    points: all.map(({ memory, results }) => [
+      memory / MEBIBYTE,
+      results.find((one) => one.method === method)?.measured ?? Number.NaN,
+    ]),
+  })),
+});
 
 // What a run learns
 
@@ -157,21 +146,21 @@ const pictures: Readonly<Record<string, LineChart>> = {
   kept: keptPicture(),
   longest: longestPicture(longest),
   learning: curvesPicture(
-    spam,
-    'spam',
+    compared,
+    'glosses',
     'validation',
     ['full', 'lora', 'paca, random'],
-    'Learning to tell spam from ham',
+    'Learning what kind of thing is defined',
   ),
   memory: dots(
-    spam,
-    'spam',
+    compared,
+    'glosses',
     { title: 'Memory and right answers', xLabel: 'kept for the backward pass (MiB)', yLabel: 'right answers (%)' },
     (row) => [row.residualBytes === null ? undefined : row.residualBytes.measured / MEBIBYTE, percent(row)],
   ),
   forgetting: dots(
-    spam,
-    'spam',
+    compared,
+    'glosses',
     {
       title: 'What was forgotten, and right answers',
       xLabel: 'rise of the loss on text of the base’s own kind (nats a token)',
