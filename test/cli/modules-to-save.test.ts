@@ -21,11 +21,17 @@ const flags = (base: string, method: string, saved: string): readonly string[] =
   ...['--batch-size', '4', '--max-length', '32', '--steps', '8', '--learning-rate', '0.02', '--checkpoint-every', '3'],
 ];
 
-const finetune = async (name: string, all: readonly string[]) => {
-  const { output, error } = await call(['finetune', ...all, '--run', at(name), '--json']);
+/** On the reference, which asks for no threads; the bits are those of every exact backend. */
+const reference = ['--backend', 'reference'];
+
+const json = async (...argv: readonly string[]) => {
+  const { output, error } = await call([...argv, '--json']);
   expect(error).toBeNull();
   return JSON.parse(output);
 };
+
+const finetune = (name: string, all: readonly string[], backend = reference) =>
+  json('finetune', ...all, ...backend, '--run', at(name));
 
 const adapterIn = (path: string): AdapterFile => {
   const names = ['adapter_config.json', 'adapter_model.safetensors'];
@@ -35,14 +41,8 @@ const adapterIn = (path: string): AdapterFile => {
   return adapter;
 };
 
-const json = async (...argv: readonly string[]) => {
-  const { output, error } = await call([...argv, '--json']);
-  expect(error).toBeNull();
-  return JSON.parse(output);
-};
-
 const evaluated = async (base: string, ...more: readonly string[]): Promise<number> =>
-  (await json('eval', '--base', base, '--data', data, '--max-length', '32', ...more)).loss;
+  (await json('eval', '--base', base, '--data', data, '--max-length', '32', ...reference, ...more)).loss;
 
 const SAVED = '[lm_head, embed_tokens, norm, layers.1.mlp.up_proj]';
 const tables = ['lm_head.weight', 'model.embed_tokens.weight'];
@@ -69,16 +69,29 @@ describe.each(['paca', 'lora'])('%s with modules that are saved whole', (method)
 
     const loss = await evaluated(untied, '--adapter', path);
     expect(loss).not.toBe(await evaluated(untied));
-    const report = await json('merge', '--base', untied, '--adapter', path, '--out', at(`${method}-merged`));
+    const report = await json(
+      ...['merge', '--base', untied, '--adapter', path, '--out', at(`${method}-merged`), ...reference],
+    );
     expect(report).toMatchObject({ modules: 13, saved: 4, dtype: 'f32' });
     expect(Math.abs((await evaluated(at(`${method}-merged`))) / loss - 1)).toBeLessThan(1e-6);
-    const answer = ['generate', '--base', untied, '--adapter', path, '--prompt', 'see you', '--max-tokens', '4'];
+    const answer = [
+      'generate',
+      '--base',
+      untied,
+      '--adapter',
+      path,
+      '--prompt',
+      'see you',
+      '--max-tokens',
+      '4',
+      ...reference,
+    ];
     expect((await call(answer)).error).toBeNull();
   });
 
   it('has the same bits on the reference and on WebAssembly, computed again or not', async () => {
-    const { digest } = await finetune(`${method}-wasm`, [...all, '--backend', 'wasm', '--threads', '2']);
-    expect((await finetune(`${method}-reference`, [...all, '--backend', 'reference'])).digest).toBe(digest);
+    const { digest } = await finetune(`${method}-wasm`, all, ['--backend', 'wasm', '--threads', '2']);
+    expect((await finetune(`${method}-reference`, all)).digest).toBe(digest);
     expect((await finetune(`${method}-again`, [...all, '--recompute', 'true'])).digest).toBe(digest);
   });
 });
@@ -104,7 +117,7 @@ describe('modules that are saved whole', () => {
     const { trainable: without } = await finetune('tied-none', flags(tied, 'lora', '[]'));
     expect(trainable - without).toBe(table!.length);
     const loss = await evaluated(tied, '--adapter', path);
-    await json('merge', '--base', tied, '--adapter', path, '--out', at('tied-merged'));
+    await json('merge', '--base', tied, '--adapter', path, '--out', at('tied-merged'), ...reference);
     expect(Math.abs((await evaluated(at('tied-merged'))) / loss - 1)).toBeLessThan(1e-6);
   });
 
