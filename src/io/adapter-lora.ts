@@ -26,7 +26,7 @@ import {
   optional,
   readSettings,
 } from './adapter-config.ts';
-import { encodeTensors, hasSaved, splitSaved } from './adapter-saved.ts';
+import { encodeTensors, hasSaved, splitSaved, type TrainedBiases } from './adapter-saved.ts';
 import { floatsOf, isPartOf, type Parts, partsOf, TENSORS, traverseModules } from './adapter-tensors.ts';
 import { bareRecord } from './safetensors-header.ts';
 import type { Files } from './store.ts';
@@ -96,7 +96,7 @@ const partsFor: Readonly<Record<LowRankAdapterFile['method'], readonly (readonly
 
 export const loraKeys: Keys = {
   alpha: 'lora_alpha',
-  own: ['rank_pattern', 'alpha_pattern', 'use_rslora', 'use_dora', 'init_lora_weights'],
+  own: ['bias', 'rank_pattern', 'alpha_pattern', 'use_rslora', 'use_dora', 'init_lora_weights'],
   idle: [
     'corda_config',
     'eva_config',
@@ -111,7 +111,6 @@ export const loraKeys: Keys = {
   off: [
     'alora_invocation_tokens',
     'arrow_config',
-    'bias',
     'ensure_weight_tying',
     'fan_in_fan_out',
     'kasa_config',
@@ -130,6 +129,9 @@ export const loraKeys: Keys = {
 const beginnings: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal'];
 
 // Reading
+
+const isBiases = (value: unknown): value is TrainedBiases | 'none' =>
+  value === 'none' || value === 'all' || value === 'lora_only';
 
 const readPatterns = (
   config: JsonObject,
@@ -216,8 +218,10 @@ export const readLora = (
     E.bind('ranks', () => readPatterns(config, 'rank_pattern', isRank, 'a whole number from 1 on', at)),
     E.bind('alphas', () => readPatterns(config, 'alpha_pattern', isNumber, 'a number', at)),
     E.let('parts', ({ method }) => partsFor[method].map(([, part]) => part)),
-    E.bind('split', ({ parts, settings }) =>
-      splitSaved(tensors, settings.modulesToSave ?? [], isPartOf(parts), `${where}/${TENSORS}`),
+    E.bind('biases', () => optional(config, 'bias', isBiases, 'none, all or lora_only', at)),
+    E.let('bias', ({ biases }) => (biases === null || biases === 'none' ? {} : { bias: biases })),
+    E.bind('split', ({ parts, settings, bias }) =>
+      splitSaved(tensors, { ...settings, ...bias }, isPartOf(parts), `${where}/${TENSORS}`),
     ),
     E.bind('found', ({ parts, split }) => partsOf(split.others, parts, `${where}/${TENSORS}`)),
     E.bind('modules', ({ method, settings, ranks, alphas, found }) => {
@@ -226,9 +230,9 @@ export const readLora = (
       return traverseModules(found, readModule(partsFor[method], { rankOf, alphaOf }, `${where}/${TENSORS}`));
     }),
     E.map(
-      ({ method, settings, stabilized, modules, split: { saved } }) =>
+      ({ method, settings, stabilized, modules, bias, split: { saved } }) =>
         ({
-          ...{ method, ...settings, rankStabilized: stabilized ?? false, modules },
+          ...{ method, ...settings, rankStabilized: stabilized ?? false, modules, ...bias },
           ...(hasSaved(saved) && { saved }),
         }) as LowRankAdapterFile,
     ),
@@ -264,7 +268,7 @@ export const encodeLoraAdapter = (adapter: LowRankAdapterFile): Files => {
     alora_invocation_tokens: null,
     alpha_pattern: patternFrom(adapter, ({ alpha }) => alpha, adapter.alpha),
     arrow_config: null,
-    bias: 'none',
+    bias: adapter.bias ?? 'none',
     corda_config: null,
     ensure_weight_tying: false,
     eva_config: null,

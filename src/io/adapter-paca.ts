@@ -110,9 +110,7 @@ export const readPaca = (
     ),
     E.bindTo('settings'),
     E.bind('seed', () => optional(config, 'random_seed', isWhole, 'a whole number', `${where}/${CONFIG}`)),
-    E.bind('split', ({ settings }) =>
-      splitSaved(tensors, settings.modulesToSave ?? [], isPartOf(parts), `${where}/${TENSORS}`),
-    ),
+    E.bind('split', ({ settings }) => splitSaved(tensors, settings, isPartOf(parts), `${where}/${TENSORS}`)),
     E.bind('found', ({ split }) => partsOf(split.others, parts, `${where}/${TENSORS}`)),
     E.bind('modules', ({ settings, found }) =>
       traverseModules(found, readModule(settings.rank, `${where}/${TENSORS}`)),

@@ -1,6 +1,7 @@
 /**
- * Modules that an adapter saves whole, PEFT's `modules_to_save`: each tensor of them stands in the file under its name in
- * the checkpoint behind `base_model.model.`, as in `base_model.model.lm_head.weight`.
+ * What an adapter holds whole, each tensor in the file under its name in the checkpoint behind `base_model.model.`, as in
+ * `base_model.model.lm_head.weight`: modules, by PEFT's `modules_to_save`, and biases that train beside LoRA, by its
+ * `bias`; that of an adapted module stands under `base_layer.bias`.
  *
  * PEFT takes a name in `modules_to_save` for the end of a module's path, letter by letter (`norm` is `input_layernorm`
  * too), and with a module whatever lies inside it.
@@ -19,10 +20,14 @@ import { widenHost } from './widen-host.ts';
 /** By their names in the checkpoint. */
 export type SavedTensors = Readonly<Record<string, HostTensorOf<'f32'>>>;
 
+export type TrainedBiases = 'all' | 'lora_only';
+
 /** What an adapter holds whole. */
 export interface Saving {
   /** What ends the paths of the modules. */
   readonly modulesToSave?: readonly string[] | null;
+  /** The biases: all, or those of the modules that are adapted. */
+  readonly bias?: TrainedBiases;
   readonly saved?: SavedTensors;
 }
 
@@ -36,16 +41,17 @@ const isOf = (tensor: string, name: string): boolean => {
   return words.some((_, i) => i > 0 && words.slice(0, i).join('.').endsWith(name));
 };
 
-/** The tensors that belong to modules of these names, and the others. `isPart`: whether one is an adapter's own. */
+/** The tensors that belong to modules of these names, biases if there are any that train, and the others. `isPart`: whether one is an adapter's own. */
 export const splitSaved = (
   tensors: Tensors,
-  names: readonly string[],
+  { modulesToSave, bias }: Saving,
   isPart: (name: string) => boolean,
   where: string,
 ): Result<{ readonly saved: SavedTensors; readonly others: Tensors }> => {
-  const nameOf = (name: string): string => name.slice(PREFIX.length);
+  const nameOf = (name: string): string => name.slice(PREFIX.length).replace(/base_layer\.bias$/, 'bias');
+  const isNamed = (name: string): boolean => modulesToSave?.some((module) => isOf(nameOf(name), module)) ?? false;
   const isSaved = (name: string): boolean =>
-    name.startsWith(PREFIX) && !isPart(name) && names.some((module) => isOf(nameOf(name), module));
+    name.startsWith(PREFIX) && !isPart(name) && (isNamed(name) || (bias !== undefined && name.endsWith('.bias')));
   const entries = Object.entries(tensors);
   return pipe(
     entries.filter(([name]) => isSaved(name)),
@@ -75,7 +81,10 @@ export const encodeTensors = (
   modules: Readonly<Record<string, Parts<string>>>,
   saved: SavedTensors = {},
 ): Uint8Array => {
-  const whole = Object.entries(saved).map(([name, tensor]) => [`${PREFIX}${name}`, tensor] as const);
+  const isAdapted = (name: string): boolean =>
+    name.endsWith('.bias') && Object.hasOwn(modules, name.slice(0, -'.bias'.length));
+  const nameOf = (name: string): string => (isAdapted(name) ? name.replace(/bias$/, 'base_layer.bias') : name);
+  const whole = Object.entries(saved).map(([name, tensor]) => [`${PREFIX}${nameOf(name)}`, tensor] as const);
   return encodeSafetensors(bareRecord([...Object.entries(nameParts(modules)), ...whole]), { format: 'pt' });
 };
 

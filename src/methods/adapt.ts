@@ -6,6 +6,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../core/fused.ts';
 import { type AnyLayer, anyLayer } from '../core/layer.ts';
+import type { Rng } from '../core/rng.ts';
 import type { Tree } from '../core/tree.ts';
 import { conv2d, frozenConv2d } from '../layers/conv2d.ts';
 import { frozenLinear, linear } from '../layers/linear.ts';
@@ -16,13 +17,18 @@ import { adaptLowRank, type LowRankTreatment } from './adapt-low-rank.ts';
 import { checkBase, checkShape, type HostAffine, toDevice } from './base.ts';
 import { columnView, deltaShape, type Module, type Operation, type Site } from './operation.ts';
 import { type PacaAdapterConfig, pacaConv2d, pacaLinear } from './paca.ts';
+import { withTrainedBias } from './trained-bias.ts';
 
 /** What happens to one place. */
-export type Treatment =
+export type Treatment = (
   | { readonly method: 'frozen' }
   | { readonly method: 'full' }
   | { readonly method: 'paca'; readonly adapters: readonly PacaPlan[] }
-  | LowRankTreatment;
+  | LowRankTreatment
+) & {
+  /** Whether the bias of a linear map trains, if it has one; in full training it does. */
+  readonly trainsBias?: boolean;
+};
 
 /** One PaCA adapter before it is on a backend. */
 export interface PacaPlan {
@@ -114,6 +120,17 @@ const buildPaca = <T extends Spec>(
     })),
   );
 
+const withBias =
+  <T extends Spec>(k: Kernels<T>, { operation }: Site, base: HostAffine, { method, trainsBias = false }: Treatment) =>
+  ({ layer, training, params }: Module<T>): Module<T> =>
+    trainsBias && method !== 'full' && operation.kind === 'linear' && base.bias !== undefined
+      ? {
+          layer: withTrainedBias(k, layer),
+          ...(training && { training: (rng: Rng) => withTrainedBias(k, training(rng)) }),
+          params,
+        }
+      : { layer, ...(training && { training }), params };
+
 /**
  * Errors: a weight, bias, δ or matrix of another shape; indices repeated, unsorted or out of range; r > in; α ≤ 0; LoRA or
  * its kin on a convolution.
@@ -140,4 +157,5 @@ export const adapt = <T extends Spec>(
           return adaptLowRank(k, site, checked, treatment);
       }
     }),
+    E.map(withBias(k, site, base, treatment)),
   );

@@ -85,6 +85,19 @@ const siteTarget = <T extends Spec>(
   return fail('ConfigError', `decayTowards: 'pretrained', ${why}`, "'zero'", site.path);
 };
 
+/** The same with the target of a bias that trains: a number of its own, as a weight that trains in full. */
+const withBias = <T extends Spec>(
+  k: Kernels<T>,
+  towards: DecayTowards,
+  trained: Tree<T>,
+  target: Tree<T> | null,
+): Tree<T> | null => {
+  const { bias } = trained as { readonly bias?: T };
+  return bias === undefined || towards === 'zero'
+    ? target
+    : { bias: k.cast(bias, bias.dtype), ...(target as object | null) };
+};
+
 /**
  * The target in the shape of what trains, or null for 0. `params` and `trained`, the part of them that trains, have one
  * entry for each path. What trains and is no site, an embedding or a norm, trains in full.
@@ -110,14 +123,17 @@ export const decayTarget = <T extends Spec>(
           : siteTarget(k, towards, site, treatmentOf(site), at[path] ?? {}, part);
       return pipe(
         target,
-        E.map((found) => ({ path, part, found })),
+        E.map((found) => ({ path, part, found: withBias(k, towards, part, found) })),
       );
     }),
     E.map((entries) =>
       entries.every(({ found }) => found === null)
         ? null
         : Object.fromEntries(
-            entries.map(({ path, part, found }) => [path, found ?? mapTree(part, ({ shape }) => k.full(shape, 0))]),
+            entries.map(({ path, part, found }) => [
+              path,
+              { ...(mapTree(part, ({ shape }) => k.full(shape, 0)) as object), ...(found as object | null) },
+            ]),
           ),
     ),
   );

@@ -95,8 +95,6 @@ const cases: readonly (readonly [what: string, files: Files, message: string])[]
   ...(
     [
       ['lora_bias', true],
-      ['bias', 'lora_only'],
-      ['bias', 'all'],
       ['fan_in_fan_out', true],
       ['layer_replication', [[0, 2]]],
       ['use_qalora', true],

@@ -8,6 +8,7 @@ import { type AdapterFile, decodeAdapter, encodeAdapter } from '../../src/io/ada
 import { type SavedTensors, savedOver } from '../../src/io/adapter-saved.ts';
 import { treatmentAt } from '../../src/io/adapter-treatment.ts';
 import { checkpointWith, openCheckpoint } from '../../src/io/checkpoint.ts';
+import { parseLlamaConfig } from '../../src/io/llama-config.ts';
 import { loadModel } from '../../src/io/load-model.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/io/safetensors.ts';
 import { nodeSource } from '../../src/io/source-node.ts';
@@ -41,9 +42,14 @@ const { adapter } = read;
 
 const whole = ['lm_head', 'model.embed_tokens', 'model.layers.1.mlp.up_proj', 'model.norm'].map((p) => `${p}.weight`);
 
+const biases = [0, 1].flatMap((layer) =>
+  ['k', 'q', 'v'].map((name) => `model.layers.${layer}.self_attn.${name}_proj.bias`),
+);
+
 /** The base with the adapter in it, all of which trains. */
-const trained = async (base: string, file: AdapterFile, config = llama2): Promise<Model<R>> => {
-  const architecture = llama(config);
+const trained = async (base: string, file: AdapterFile): Promise<Model<R>> => {
+  const json = JSON.parse(readFileSync(`${fixture(base)}/config.json`, 'utf8'));
+  const architecture = llama(orThrow(parseLlamaConfig(json, base)));
   const checkpoint = orThrow(await openCheckpoint(nodeSource(fixture(base)), base));
   const saved = orThrow(savedPlaces(architecture, file.modulesToSave ?? []));
   const tensors = orThrow(savedOver(architecture, file, 'a'));
@@ -63,11 +69,18 @@ const expectNear = async (actual: R, expected: HostTensor, tolerance = 2e-5): Pr
   expect(Math.max(...got.map((x, i) => Math.abs(x - wanted[i]!))) / largest).toBeLessThan(tolerance);
 };
 
-describe('the fixture peft-saved', () => {
-  test('is read without a warning: adapters where nothing is saved whole, and the tensors of what is', () => {
+describe.each([
+  ['peft-saved', 'llama2', 13, whole],
+  ['peft-bias', 'qwen2', 4, biases],
+] as const)('the fixture %s', (fixed, base, modules, names) => {
+  const peft = filesOf(fixed);
+  const read = orThrow(decodeAdapter(peft, 'a'));
+  const { adapter } = read;
+
+  test('is read without a warning: adapters, and the tensors that are held whole', () => {
     expect(read.warnings).toEqual([]);
-    expect(Object.keys(adapter.modules)).toHaveLength(13);
-    expect(Object.keys(adapter.saved!).sort()).toEqual(whole);
+    expect(Object.keys(adapter.modules)).toHaveLength(modules);
+    expect(Object.keys(adapter.saved!).sort()).toEqual(names);
   });
 
   test('written again it has the same tensors, byte for byte, and the same settings', () => {
@@ -78,8 +91,8 @@ describe('the fixture peft-saved', () => {
   });
 
   test("gives PEFT's logits and loss, and its gradients of all that trains", async () => {
-    const expected = tensorsIn('peft-saved/expected.safetensors');
-    const { layer, params } = await trained('llama2', adapter);
+    const expected = tensorsIn(`${fixed}/expected.safetensors`);
+    const { layer, params } = await trained(base, adapter);
     const [rows = 0, tokens = 0] = expected.labels!.shape;
     const labels = Array.from(expected.labels!.data, Number);
     const shifted = labels.map((_, i) => ((i + 1) % tokens === 0 ? -100 : labels[i + 1]!));
@@ -92,9 +105,10 @@ describe('the fixture peft-saved', () => {
     await expectNear(loss, expected.loss!);
     const [gradient] = lossAndModel.gradient(p, residual, f64.full([], 1));
     const leaves = leafPaths(gradient).map(([path, leaf]) => {
-      const part = { '.adapters.0.a': '.lora_A.weight', '.adapters.0.b': '.lora_B.weight' };
+      const part: Record<string, string> = { '.adapters.0.a': '.lora_A.weight', '.adapters.0.b': '.lora_B.weight' };
       const name = Object.entries(part).reduce((text, [from, to]) => text.replace(from, to), path);
-      return [`gradient.${name}`, leaf] as const;
+      const isAdapted = Object.hasOwn(adapter.modules, name.replace(/\.bias$/, ''));
+      return [`gradient.${isAdapted ? name.replace(/bias$/, 'base_layer.bias') : name}`, leaf] as const;
     });
     expect(leaves.map(([name]) => name).sort()).toEqual(
       Object.keys(expected)
@@ -109,7 +123,7 @@ test.each(['own-saved-paca', 'own-saved-lora'])('%s, which PEFT was held to, giv
   const { adapter: file, warnings } = orThrow(decodeAdapter(filesOf(own), own));
   expect(warnings).toEqual([]);
   const expected = tensorsIn(`${own}/expected.safetensors`);
-  const { layer, params } = await trained('llama3', file, llama3);
+  const { layer, params } = await trained('llama3', file);
   await expectNear(layer(evaluate).forward(params, f64.fromHost(expected.input_ids!))[0] as R, expected.logits!);
 });
 

@@ -38,10 +38,11 @@ export const tinyBase = (
   { seed = 1, chatTemplate, config, ...options }: TinyBaseOptions = {},
 ): string => {
   const own = { ...tinyBaseConfig, ...config };
+  const type = own.inputBias ? 'qwen2' : 'llama';
   return writeFolder(
     folder,
     new Map([
-      ['config.json', json({ model_type: 'llama', ...commonConfigKeys(own) })],
+      ['config.json', json({ model_type: type, ...commonConfigKeys(own) })],
       ['model.safetensors', encodeSafetensors(initialWeights(llama(own), rngFromSeed(seed)))],
       ['tokenizer.json', json(tokenizerFile(options))],
       ['tokenizer_config.json', json(configFile(chatTemplate))],

@@ -2,7 +2,7 @@
 import { leafPaths, type Tree } from '../../core/tree.ts';
 import { encodeAdapter } from '../../io/adapter.ts';
 import type { LoraModule } from '../../io/adapter-lora.ts';
-import type { SavedTensors } from '../../io/adapter-saved.ts';
+import { hasSaved, type SavedTensors } from '../../io/adapter-saved.ts';
 import { joinBytes, sha256Hex } from '../../io/digest.ts';
 import { tensorBytes } from '../../io/little-endian.ts';
 import { encodeSafetensors } from '../../io/safetensors.ts';
@@ -49,21 +49,22 @@ const digestOf = (tensors: Readonly<Record<string, HostTensor>>): Promise<string
     ),
   );
 
-/** The tensors of the places that are saved whole; a table that two of them share, under both names. */
-const savedTensors = (trained: Tensors['trained'], saved: readonly SavedPlace[]): SavedTensors =>
-  Object.fromEntries(
-    saved.flatMap(({ path, at }) =>
-      Object.entries(trained)
-        .filter(([name]) => name.startsWith(`${at}.`))
-        .map(([name, tensor]) => [`${path}${name.slice(at.length)}`, tensor as HostTensorOf<'f32'>]),
-    ),
+/** The tensors of the places that are saved whole, a table that two of them share under both names; and biases that train. */
+const savedTensors = (trained: Tensors['trained'], saved: readonly SavedPlace[]): SavedTensors => {
+  const places = saved.flatMap(({ path, at }) =>
+    Object.entries(trained)
+      .filter(([name]) => name.startsWith(`${at}.`))
+      .map(([name, tensor]) => [`${path}${name.slice(at.length)}`, tensor] as const),
   );
+  const biases = Object.entries(trained).filter(([name]) => name.endsWith('.bias'));
+  return Object.fromEntries([...biases, ...places]) as SavedTensors;
+};
 
 /** An adapter in PEFT's layout; after full training the trained tensors by their paths. */
 const filesOf = (
   { trained, adapters }: Tensors,
   { indices, paths, alphaAt, saved }: Adaptation,
-  { method, rank, alpha, rankStabilized = false, selectSeed: seed }: AdaptationSettings,
+  { method, rank, alpha, rankStabilized = false, selectSeed: seed, bias = 'none' }: AdaptationSettings,
 ): Files => {
   const at = (path: string, part: string): HostTensorOf<'f32'> =>
     adapters[`${path}.adapters.0.${part}`] as HostTensorOf<'f32'>;
@@ -71,7 +72,11 @@ const filesOf = (
     Object.fromEntries(paths.map((path) => [path, of(path)]));
   const loraModule = (path: string): LoraModule => ({ a: at(path, 'a'), b: at(path, 'b'), alpha: alphaAt(path) });
   const whole = savedTensors(trained, saved);
-  const beside = saved.length > 0 ? { modulesToSave: saved.map(({ path }) => path), saved: whole } : {};
+  const beside = {
+    ...(saved.length > 0 && { modulesToSave: saved.map(({ path }) => path) }),
+    ...(hasSaved(whole) && { saved: whole }),
+    ...(bias !== 'none' && { bias }),
+  };
   const shared = { rank, alpha, targetModules: paths, ...beside };
   switch (method) {
     case 'full':

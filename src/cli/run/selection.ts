@@ -3,13 +3,14 @@ import * as E from 'fp-ts/lib/Either.js';
 import { pipe } from 'fp-ts/lib/function.js';
 import type { Kernels } from '../../core/fused.ts';
 import { rngFromSeed, splitRng } from '../../core/rng.ts';
+import type { TrainedBiases } from '../../io/adapter-saved.ts';
 import type { Loss } from '../../layers/losses.ts';
 import type { TrainingMethod, Treatment } from '../../methods/adapt.ts';
 import { freshLowRank, type LowRankMethod } from '../../methods/adapt-low-rank.ts';
 import { columnView, type Site } from '../../methods/operation.ts';
 import { patternsOf, valueAt } from '../../methods/patterns.ts';
 import { type ModulePattern, matchTargets } from '../../methods/targets.ts';
-import { type Architecture, sitesOf, type Weights } from '../../models/architecture.ts';
+import { type Architecture, leafSteps, sitesOf, type Weights } from '../../models/architecture.ts';
 import { besides, type SavedPlace, savedPlaces, trainsAt } from '../../models/saved-places.ts';
 import { checkRank } from '../../select/indices.ts';
 import { findSelector, selectors } from '../../select/selector.ts';
@@ -29,6 +30,8 @@ export interface LowRankSettings {
   /** Ranks and alphas of modules that have their own, as PEFT's `rank_pattern` and `alpha_pattern`. */
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
+  /** Which biases train: none, all of linear maps, or those of the maps that are adapted, as PEFT's `bias`. */
+  readonly bias: 'none' | TrainedBiases;
 }
 
 export interface SelectionSettings {
@@ -162,6 +165,21 @@ export const adaptedSites = (
     }),
   );
 
+/** The adapters with the biases that train beside them. Errors: a model in which none would. */
+const withBiases = (architecture: Architecture, bias: 'none' | TrainedBiases, adapters: Adapters): Result<Adapters> => {
+  const trainsBias = ({ path }: Site): boolean =>
+    bias === 'all' || (bias === 'lora_only' && adapters.paths.includes(path));
+  const isThere = leafSteps(architecture.steps).some(
+    (step) => step.kind === 'site' && step.bias && trainsBias(step.site),
+  );
+  return bias === 'none' || isThere
+    ? E.right({
+        ...adapters,
+        treatmentOf: (site) => ({ ...adapters.treatmentOf(site), trainsBias: trainsBias(site) }),
+      })
+    : fail('ConfigError', `linear maps with biases, which ${bias} is to train`, 'none', 'bias');
+};
+
 const withSaved =
   (saved: readonly SavedPlace[]) =>
   (adapters: Adapters): Adaptation => ({
@@ -200,7 +218,13 @@ export const adaptation = async <T extends Spec>(
   );
   if (E.isLeft(found)) return found;
   const { selector, sites, saved } = found.right;
-  if (s.method !== 'paca') return E.map(withSaved(saved))(lowRank(s.method, sites, s));
+  if (s.method !== 'paca') {
+    return pipe(
+      lowRank(s.method, sites, s),
+      E.chain((adapters) => withBiases(architecture, s.bias ?? 'none', adapters)),
+      E.map(withSaved(saved)),
+    );
+  }
   const { rank, selectSeed: seed } = s;
   const plan = { kernels, architecture, weights, sites, selector, rank, seed, loss, batches, clock };
   return E.map((selected: Selected) => withSaved(saved)(paca(selected, s.alpha)))(await selectColumns(plan));

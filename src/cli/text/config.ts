@@ -61,6 +61,10 @@ const schema = v.strictObject({
     "Ranks of some modules, by expressions of their paths or ends of paths, as PEFT's rank_pattern.",
   ),
   alphaPattern: key(v.record(v.string(), positive), 'Alphas of some modules, the same way.'),
+  bias: key(
+    v.picklist(['none', 'all', 'lora_only']),
+    'Biases that train beside lora, dora and moslora, where the model has some: all, or those of the maps that are adapted. Default none.',
+  ),
   select: key(v.picklist(Object.keys(selectors)), 'How columns are chosen. Default random.'),
   selectSeed: key(seed, 'Seed of the choice, or of the matrices of lora, dora and moslora. Default 0.'),
   calibrationBatches: key(count, 'Batches that a choice by gradient looks at. Default 10.'),
@@ -104,7 +108,7 @@ const rules: readonly Rule[] = [
   ...(['rank', 'alpha', 'targetModules', 'excludeModules', 'modulesToSave'] as const).map(
     (key): Rule => [key, (c) => c.method !== 'full', 'method: paca, lora, dora or moslora'],
   ),
-  ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern'] as const).map(
+  ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern', 'bias'] as const).map(
     (key): Rule => [key, isLowRank, 'method: lora, dora or moslora'],
   ),
   ['loraDropout', (c) => c.method === 'lora' || c.method === 'moslora', 'method: lora or moslora'],

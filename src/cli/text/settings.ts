@@ -103,6 +103,7 @@ export const textSettings = (c: TextInput, stepsPerEpoch: number): TextSettings 
     loraDropout: c.loraDropout ?? 0,
     rankPattern: c.rankPattern ?? {},
     alphaPattern: c.alphaPattern ?? {},
+    bias: c.bias ?? 'none',
     select: c.select ?? 'random',
     selectSeed: c.selectSeed ?? 0,
     calibrationBatches: c.calibrationBatches ?? 10,
