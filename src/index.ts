@@ -88,7 +88,7 @@ export {
   type MosloraModule,
 } from './io/adapter-lora.ts';
 export { type AdapterModule, encodePacaAdapter, type PacaAdapterFile } from './io/adapter-paca.ts';
-export { type SavedTensors, savedOver } from './io/adapter-saved.ts';
+export { type SavedTensors, type Saving, savedOver, type TrainedBiases } from './io/adapter-saved.ts';
 export { treatmentAt } from './io/adapter-treatment.ts';
 export { type Checkpoint, checkpointWith, openCheckpoint } from './io/checkpoint.ts';
 export { sha256Hex } from './io/digest.ts';

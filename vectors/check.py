@@ -75,8 +75,31 @@ def low_rank_weight(method, weight, a, b, own, scale, matmul):
     return (own / np.sqrt((merged * merged).sum(axis=1)))[:, None] * merged
 
 
+def dora_dropout_case(case, t, dtype, matmul):
+    """One adapter that sees kept(x) alone, and adds c * (W x' + s B A x') - W x' to W x."""
+    x, dy, weight = t["x"], t["dy"], t["parameter.weight"]
+    a, b, m = (t[f"parameter.adapters.0.{name}"] for name in ("a", "b", "magnitude"))
+    scale = dtype(case["settings"]["adapters"][0]["scale"])
+    kept = t["mask"] * dtype(1 / (1 - case["settings"]["dropout"]))
+    seen = x * kept
+    base, h = matmul(seen, weight.T), matmul(seen, a.T)
+    u = base + scale * matmul(h, b.T)
+    norm = np.sqrt((low_rank_weight("lora", weight, a, b, None, scale, matmul) ** 2).sum(axis=1))
+    du = m / norm * dy
+    back = matmul(du, b)
+    return {
+        "y": matmul(x, weight.T) + (m / norm * u - base) + t["parameter.bias"],
+        "dx": matmul(dy, weight) + kept * (matmul(du - dy, weight) + scale * matmul(back, a)),
+        "gradient.adapters.0.a": scale * matmul(back.T, seen),
+        "gradient.adapters.0.b": scale * matmul(du.T, h),
+        "gradient.adapters.0.magnitude": (dy * u).sum(axis=0) / norm,
+    }
+
+
 def low_rank_case(case, t, dtype, matmul, _):
     """Each adapter as a step z -> c * (z + s * chain(x)), c = 1 but for DoRA; backwards through the same steps."""
+    if "mask" in t:
+        return dora_dropout_case(case, t, dtype, matmul)
     method = case["id"].split("/")[0]
     x, dy, weight = t["x"], t["dy"], t["parameter.weight"]
     bias = t.get("parameter.bias", dtype(0))

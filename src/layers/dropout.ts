@@ -10,7 +10,7 @@ import type { Kernels } from '../core/fused.ts';
 import { type Rng, uniforms } from '../core/rng.ts';
 import { type None, none } from '../core/tree.ts';
 import { fail, type Result } from '../spec/errors.ts';
-import { type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
+import { type HostTensorOf, type Shape, type Spec, sizeOf } from '../spec/tensor.ts';
 import { type Pointwise, untrained } from './activations.ts';
 import { checkFloat, fresh } from './checks.ts';
 
@@ -23,12 +23,16 @@ export interface DropoutConfig {
 const checkRate = (rate: number): Result<number> =>
   rate >= 0 && rate < 1 ? E.right(rate) : fail('ConfigError', 'a rate in [0, 1)', String(rate), 'dropout.rate');
 
-export const dropout = <T extends Spec>(k: Kernels<T>, { rate, rng }: DropoutConfig): Pointwise<T, None> => {
-  const mask = (shape: Shape): T => {
-    const [draws] = uniforms(rng, sizeOf(shape));
-    return k.fromHost({ dtype: 'f32', shape, data: Float32Array.from(draws, (u) => (u < rate ? 0 : 1)) });
-  };
-  const drop = (x: T): T => k.scope(() => k.where(mask(x.shape), k.mul(x, 1 / (1 - rate)), 0));
+/** 0 where an element is dropped, else 1. */
+export const dropoutMask = ({ rate, rng }: DropoutConfig, shape: Shape): HostTensorOf<'f32'> => {
+  const [draws] = uniforms(rng, sizeOf(shape));
+  return { dtype: 'f32', shape, data: Float32Array.from(draws, (u) => (u < rate ? 0 : 1)) };
+};
+
+export const dropout = <T extends Spec>(k: Kernels<T>, config: DropoutConfig): Pointwise<T, None> => {
+  const { rate } = config;
+  const drop = (x: T): T =>
+    k.scope(() => k.where(k.fromHost(dropoutMask(config, x.shape)), k.mul(x, 1 / (1 - rate)), 0));
   return {
     forward: (_, x) => [drop(x), none],
     backward: (_, __, dy) => [none, drop(dy)],

@@ -27,7 +27,7 @@ export interface LoraPlan {
   readonly trains?: boolean;
   /** A stays as it is (LoRA-FA). Default false. */
   readonly freezeA?: boolean;
-  /** Probability with which each number of x is left out in training; not with DoRA. Default 0. */
+  /** Probability with which each number of x is left out in training. Default 0. */
   readonly dropout?: number;
 }
 
@@ -76,12 +76,8 @@ const trainingConfig = (plan: LoraPlan, rng: Rng): LowRankConfig => {
   return rate === 0 ? lowRankConfig(plan) : { ...lowRankConfig(plan), dropout: { rate, rng } };
 };
 
-const checkDropout = ({ dropout = 0 }: LoraPlan, method: LowRankTreatment['method'], path: string): Result<void> => {
-  if (!(dropout >= 0 && dropout < 1)) return fail('ConfigError', 'a dropout in [0, 1)', String(dropout), path);
-  return method === 'dora' && dropout > 0
-    ? fail('ConfigError', 'no dropout with dora, which has not got it here', String(dropout), path)
-    : E.right(undefined);
-};
+const checkDropout = ({ dropout = 0 }: LoraPlan, path: string): Result<void> =>
+  dropout >= 0 && dropout < 1 ? E.right(undefined) : fail('ConfigError', 'a dropout in [0, 1)', String(dropout), path);
 
 const checkPlan = (
   { in: width, out }: LinearConfig,
@@ -132,7 +128,7 @@ const matricesOf = <T extends Spec>(k: Kernels<T>, weight: T, treatment: LowRank
   }
 };
 
-/** Errors: matrices of another shape, a scale that is no number, a dropout outside [0, 1) or with DoRA, a convolution. `base` was found good. */
+/** Errors: matrices of another shape, a scale that is no number, a dropout outside [0, 1), a convolution. `base` was found good. */
 export const adaptLowRank = <T extends Spec>(
   k: Kernels<T>,
   { path, operation: { kind, config } }: Site,
@@ -146,7 +142,7 @@ export const adaptLowRank = <T extends Spec>(
     E.traverseArray((plan) =>
       pipe(
         checkPlan(config, plan, path),
-        E.chainFirst(() => checkDropout(plan, treatment.method, path)),
+        E.chainFirst(() => checkDropout(plan, path)),
       ),
     ),
     E.map((plans) => {

@@ -12,6 +12,14 @@
  * Several adapters act one after the other on u, in list order, each with the norm of its own W + s·B A, and the bias comes
  * last: with the adapters 1 and 2, y = c₂ ⊙ (c₁ ⊙ (x Wᵀ + …₁) + …₂) + b.
  *
+ * With dropout, in training, an adapter sees x′ = dropout(x) and leaves what came before it as it is; z is x Wᵀ, or what the
+ * adapter before it made:
+ *
+ *   z ↦ z + (c ⊙ u′ − x′ Wᵀ) with u′ = x′ Wᵀ + s·(x′ Aᵀ) Bᵀ      ∂m = Σₙ dy ⊙ u′ / ‖V‖
+ *
+ * ∂A and ∂B as above with x′ for x, and to ∂x comes dropout((du − dy) W + s·(du B) A), of the same mask. Without dropout u′ is
+ * u, and the adapter that comes first the same in exact arithmetic; of several, as PEFT has it, each adds to the base alone.
+ *
  * Kept are x once, and of each adapter that trains x Aᵀ and u, with the norms: n·(in + r + out) + out numbers. u could be
  * had from y, which later layers may keep, but for a magnitude of 0.
  */
@@ -19,12 +27,13 @@ import { toRows } from '../core/derived/shapes.ts';
 import { widen } from '../core/derived/widen.ts';
 import type { Kernels } from '../core/fused.ts';
 import type { Layer } from '../core/layer.ts';
-import { type None, none, type SlotTree, theSlot } from '../core/tree.ts';
+import { hasLeaves, type None, none, type SlotTree, theSlot } from '../core/tree.ts';
 import { type LinearConfig, linearOutput } from '../layers/linear.ts';
 import { freshSlot, type Spec } from '../spec/tensor.ts';
 import { type LoraAdapter, loraWeight } from './lora.ts';
 import {
   chainBackward,
+  dropped,
   hiddenSlots,
   isTrained,
   keptInput,
@@ -84,6 +93,13 @@ export const doraWeight = <T extends Spec>(k: Kernels<T>, weight: T, adapter: Do
 
 const names = ['a', 'b'] as const;
 
+/** The gradients that meet at an adapter: of what it gives, of u, and of what it got from the one before it. */
+interface Passed<T> {
+  readonly dz: T;
+  readonly du: T;
+  readonly on: T;
+}
+
 export const doraLinear = <T extends Spec>(
   k: Kernels<T>,
   config: LinearConfig,
@@ -92,43 +108,55 @@ export const doraLinear = <T extends Spec>(
   type P = LowRankParams<T, DoraAdapter<T>>;
   type G = LowRankGradient<DoraAdapter<T>>;
 
+  /** Whether an adapter sees a part of x alone. */
+  const drops = (i: number): boolean => adapters[i]!.dropout !== undefined;
+
   const forward = (p: P, x: T): readonly [z: T, kept: readonly DoraKept<T>[]] =>
     p.adapters.reduce<readonly [T, readonly DoraKept<T>[]]>(
       ([z, kept], adapter, i) => {
         const { active, scale } = adapters[i]!;
         if (!active) return [z, [...kept, { hidden: [], unscaled: none, norm: none }]];
-        const [h, product] = throughFactors(k, [adapter.a, adapter.b], x) as [T, T];
-        const u = k.add(z, k.mul(product, scale));
+        const input = dropped(k, adapters[i]!, x);
+        const base = drops(i) ? k.linear.forward(input, p.weight, null) : z;
+        const [h, product] = throughFactors(k, [adapter.a, adapter.b], input) as [T, T];
+        const u = k.add(base, k.mul(product, scale));
         const norm = directionNorms(k, p.weight, adapter, scale);
         const own = isTrained(adapters[i]!) ? { hidden: [h], unscaled: u, norm } : { hidden: [], unscaled: none, norm };
-        return [k.mul(u, k.div(adapter.magnitude, norm)), [...kept, own]];
+        const scaled = k.mul(u, k.div(adapter.magnitude, norm));
+        return [drops(i) ? k.add(z, k.sub(scaled, base)) : scaled, [...kept, own]];
       },
       [k.linear.forward(x, p.weight, null), []],
     );
 
-  /** dy, and du of each adapter, from the last to the first: what the adapter got and what it hands on. */
-  const throughMagnitudes = (p: P, kept: DoraResidual<T>['adapters'], dy: T): readonly (readonly [dz: T, du: T])[] =>
-    p.adapters.reduceRight<readonly (readonly [T, T])[]>((made, { magnitude }, i) => {
-      const dz = made[0]?.[1] ?? dy;
+  /** The gradients at each adapter, from the last to the first. */
+  const throughMagnitudes = (p: P, kept: DoraResidual<T>['adapters'], dy: T): readonly Passed<T>[] =>
+    p.adapters.reduceRight<readonly Passed<T>[]>((made, { magnitude }, i) => {
+      const dz = made[0]?.on ?? dy;
       const du = adapters[i]!.active ? k.mul(dz, k.div(magnitude, kept[i]!.norm as T)) : dz;
-      return [[dz, du], ...made];
+      return [{ dz, du, on: drops(i) ? dz : du }, ...made];
     }, []);
 
   const magnitudeGradient = (dz: T, { unscaled, norm }: DoraKept<T>): T =>
     k.div(k.sumFirst(toRows(k, k.mul(dz, unscaled as T))), norm as T);
 
+  /** What an adapter with dropout gives to ∂x: `own` is s·(du B) A. */
+  const throughDropout = (p: P, i: number, own: T, dz: T, du: T): T =>
+    dropped(k, adapters[i]!, k.add(k.linear.inputGradient(k.sub(du, dz), p.weight), own));
+
   const pass = (p: P, { x, adapters: kept }: DoraResidual<T>, dy: T, wantsInput: boolean): readonly [G, T | null] => {
     const passed = throughMagnitudes(p, kept, dy);
     const chains = p.adapters.map((adapter, i) => {
       const own = kept[i]!;
-      const [dz, du] = passed[i]!;
+      const { dz, du } = passed[i]!;
       if (!adapters[i]!.active) return { gradient: none, dx: null };
-      const chain = chainBackward(k, names, adapter, adapters[i]!, [x, ...own.hidden], du, wantsInput);
+      const input = hasLeaves(x) ? dropped(k, adapters[i]!, x as T) : x;
+      const chain = chainBackward(k, names, adapter, adapters[i]!, [input, ...own.hidden], du, wantsInput);
+      const dx = chain.dx !== null && drops(i) ? throughDropout(p, i, chain.dx, dz, du) : chain.dx;
       return isTrained(adapters[i]!)
-        ? { ...chain, gradient: { ...chain.gradient, magnitude: magnitudeGradient(dz, own) } }
-        : chain;
+        ? { dx, gradient: { ...chain.gradient, magnitude: magnitudeGradient(dz, own) } }
+        : { ...chain, dx };
     });
-    const first = passed[0]?.[1] ?? dy;
+    const first = passed[0]?.on ?? dy;
     const dx = wantsInput
       ? chains.reduce(
           (sum, chain) => (chain.dx === null ? sum : k.add(sum, chain.dx)),

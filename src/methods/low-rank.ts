@@ -99,7 +99,7 @@ export const hiddenSlots = (s: Slot, config: LowRankConfig, index: number, facto
     : [];
 
 /** What x is on its way into a chain, and a gradient on its way out; a mask that is drawn anew keeps nothing. */
-const dropped = <T extends Spec>(k: Kernels<T>, { dropout: config }: LowRankConfig, x: T): T =>
+export const dropped = <T extends Spec>(k: Kernels<T>, { dropout: config }: LowRankConfig, x: T): T =>
   config === undefined ? x : dropout(k, config).forward(none, x)[0];
 
 // The layer

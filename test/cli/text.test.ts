@@ -120,13 +120,16 @@ describe('paca finetune of a language model', () => {
     expect(trainable).toBe(modules.reduce((sum, [, { b }]) => sum + b.data.length, 0));
   });
 
-  it('by LoRA with dropout has the same bits on both backends, and again; and others than without', async () => {
-    const dropping = { '--method': 'lora', '--lora-dropout': '0.3' };
-    const { digest } = await run('dropout-wasm', { ...dropping, '--threads': '2', '--backend': 'wasm' });
-    expect((await run('dropout-reference', { ...dropping, '--backend': 'reference' })).digest).toBe(digest);
-    expect((await run('dropout-again', { ...dropping, '--recompute': 'true' })).digest).toBe(digest);
-    expect((await run('dropout-none', { '--method': 'lora' })).digest).not.toBe(digest);
-  });
+  it.each(['lora', 'dora'])(
+    'by %s with dropout has the same bits on both backends, and again; and others than without',
+    async (method) => {
+      const dropping = { '--method': method, '--lora-dropout': '0.3' };
+      const { digest } = await run(`${method}-dropout-wasm`, { ...dropping, '--threads': '2', '--backend': 'wasm' });
+      expect((await run(`${method}-dropout-reference`, { ...dropping, '--backend': 'reference' })).digest).toBe(digest);
+      expect((await run(`${method}-dropout-again`, { ...dropping, '--recompute': 'true' })).digest).toBe(digest);
+      expect((await run(`${method}-dropout-none`, { '--method': method })).digest).not.toBe(digest);
+    },
+  );
 
   it.each(['dora', 'moslora'])('by %s has the same bits on the reference and on WebAssembly', async (method) => {
     const { digest } = await run(`${method}-wasm`, { '--method': method, '--threads': '2', '--backend': 'wasm' });
@@ -267,7 +270,7 @@ describe('paca finetune refuses', () => {
     ['a selection for LoRA', { '--method': 'lora', '--select': 'weight-norm' }, 'method: paca'],
     ['a rank in full training', { '--method': 'full' }, 'method: paca, lora, dora or moslora'],
     ['a pattern of ranks for PaCA', { '--rank-pattern': '{q_proj: 3}' }, 'method: lora, dora or moslora'],
-    ['dropout for DoRA', { '--method': 'dora', '--lora-dropout': '0.1' }, 'method: lora or moslora'],
+    ['dropout for PaCA', { '--method': 'paca', '--lora-dropout': '0.1' }, 'method: lora, dora or moslora'],
     ['a pattern that is none', { '--method': 'lora', '--alpha-pattern': "{'(': 3}" }, 'a regular expression'],
     ['as many warm-up steps as steps', { '--warm-up-steps': '12' }, 'fewer warm-up steps'],
     ['a format that is none', { '--format': 'csv' }, '"csv"'],

@@ -14,6 +14,7 @@ const helpers: ReadonlySet<string> = new Set([
   'convolution',
   'doraWeight',
   'dropBackward', // its backward pass is not its derivative: test/core/combinators.test.ts
+  'dropoutMask',
   'freshLora',
   'freshMoslora',
   'frozen',

@@ -103,6 +103,10 @@ describe.each([
   });
 });
 
+/** The numbers of all leaves. */
+const read = (tree: Tree<R>): Promise<number[][]> =>
+  Promise.all(leafPaths(tree).map(([, leaf]) => numbersOf(f64, leaf)));
+
 describe('dropout', () => {
   const t = fixture('lora');
   const dropping = (changes: Partial<LoraPlan>) => adapt(f32, site, { weight: t.weight! }, plansOf(t, 'lora', changes));
@@ -123,11 +127,40 @@ describe('dropout', () => {
     });
   });
 
-  it('is refused outside [0, 1), and with DoRA', () => {
+  it('is refused outside [0, 1)', () => {
     for (const dropout of [-0.1, 1, Number.NaN]) expect(E.isLeft(dropping({ dropout }))).toBe(true);
-    const dora = plansOf(fixture('dora'), 'dora', { dropout: 0.1 });
-    expect(E.isLeft(adapt(f32, site, { weight: t.weight! }, dora))).toBe(true);
   });
+
+  it.each(['lora', 'dora'] as const)(
+    "of %s gives PEFT's output and gradients with the mask that was drawn",
+    async (method) => {
+      const f = fixture(`${method}-dropout`);
+      const { training, params } = build(f64, f, plansOf(f, method, { dropout: 0.25 }));
+      const layer = training!(rngFromSeed(5));
+      const [y, residual] = layer.forward(params, f64.fromHost(f.x!));
+      const [gradient, dx] = layer.backward(params, residual, f64.fromHost(f.dy!));
+      const names = leafPaths(gradient).map(([path]) => path.replace('adapters.0.', 'gradient.'));
+      expect(names.sort()).toEqual(
+        Object.keys(f)
+          .filter((key) => key.startsWith('gradient.'))
+          .sort(),
+      );
+      const pairs = leafPaths(gradient).map(
+        ([path, leaf]) => [leaf, f[path.replace('adapters.0.', 'gradient.')]!] as const,
+      );
+      for (const [actual, { data }] of [[y as R, f.y!], [dx as R, f.dx!], ...pairs] as const) {
+        const wanted = Array.from(data, Number);
+        const largest = Math.max(...wanted.map(Math.abs));
+        expectWithin(
+          await numbersOf(f64, actual),
+          wanted,
+          wanted.map(() => 1e-14 * largest),
+        );
+      }
+      // The gradient alone has the bits of the backward pass.
+      expect(await read(layer.gradient(params, residual, f64.fromHost(f.dy!)))).toEqual(await read(gradient));
+    },
+  );
 });
 
 describe('DoRA', () => {

@@ -25,7 +25,7 @@ export interface LowRankSettings {
   readonly rankStabilized: boolean;
   /** Whether A stays as it was drawn (LoRA-FA). */
   readonly freezeA: boolean;
-  /** Share of x that is left out before A, in training; of LoRA and MosLoRA. */
+  /** Share of x that is left out before A, in training. */
   readonly loraDropout: number;
   /** Ranks and alphas of modules that have their own, as PEFT's `rank_pattern` and `alpha_pattern`. */
   readonly rankPattern: Readonly<Record<string, number>>;

@@ -54,7 +54,7 @@ const schema = v.strictObject({
   freezeA: key(v.boolean(), 'A stays as drawn (LoRA-FA), with lora, dora and moslora. Default false.'),
   loraDropout: key(
     share,
-    'Share of the input that is left out before A in training, with lora and moslora. Default 0.',
+    'Share of the input that is left out before A in training, with lora, dora and moslora. Default 0.',
   ),
   rankPattern: key(
     v.record(v.string(), count),
@@ -108,10 +108,9 @@ const rules: readonly Rule[] = [
   ...(['rank', 'alpha', 'targetModules', 'excludeModules', 'modulesToSave'] as const).map(
     (key): Rule => [key, (c) => c.method !== 'full', 'method: paca, lora, dora or moslora'],
   ),
-  ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern', 'bias'] as const).map(
+  ...(['rankStabilized', 'freezeA', 'rankPattern', 'alphaPattern', 'bias', 'loraDropout'] as const).map(
     (key): Rule => [key, isLowRank, 'method: lora, dora or moslora'],
   ),
-  ['loraDropout', (c) => c.method === 'lora' || c.method === 'moslora', 'method: lora or moslora'],
   ['select', isPaca, 'method: paca'],
   ['selectSeed', (c) => isLowRank(c) || (isPaca(c) && (c.select ?? 'random') === 'random'), 'a random selection'],
   ['calibrationBatches', (c) => isPaca(c) && (c.select ?? '').startsWith('gradient'), 'a selection by gradient'],

@@ -1,6 +1,8 @@
 /** LoRA, DoRA and MosLoRA on linear maps: bias, scale, several adapters, a frozen A, merging. */
 import { anyLayer } from '../../core/layer.ts';
+import { rngFromSeed } from '../../core/rng.ts';
 import type { Tree } from '../../core/tree.ts';
+import { type DropoutConfig, dropoutMask } from '../../layers/dropout.ts';
 import { doraLinear, doraWeight } from '../../methods/dora.ts';
 import { loraLinear, loraWeight } from '../../methods/lora.ts';
 import type { LowRankConfig } from '../../methods/low-rank.ts';
@@ -33,11 +35,21 @@ interface Options {
   readonly size: readonly [n: number, width: number, out: number];
   readonly bias?: boolean;
   readonly adapters: readonly Config[];
+  /** Of the first adapter. */
+  readonly dropout?: DropoutConfig;
 }
 
 const makers = { lora: loraLinear, dora: doraLinear, moslora: mosloraLinear } as const;
 
-const linearCase = ({ method, name, note, size: [n, width, out], bias = false, adapters }: Options): VectorCase => {
+const linearCase = ({
+  method,
+  name,
+  note,
+  size: [n, width, out],
+  bias = false,
+  adapters,
+  dropout,
+}: Options): VectorCase => {
   const id = `${method}/${name}`;
   const params: Tree<HostTensor> = {
     weight: drawn(`${id}.weight`, out, width),
@@ -47,12 +59,26 @@ const linearCase = ({ method, name, note, size: [n, width, out], bias = false, a
   return layerCase({
     id,
     note,
-    settings: { adapters: adapters.map((a): Json => ({ ...a })) },
-    layer: (k) => anyLayer(makers[method](k, { in: width, out }, adapters) as never),
+    settings: { adapters: adapters.map((a): Json => ({ ...a })), ...(dropout && { dropout: dropout.rate }) },
+    layer: (k) =>
+      anyLayer(
+        makers[method](
+          k,
+          { in: width, out },
+          adapters.map((a, i) => (dropout && i === 0 ? { ...a, dropout } : a)),
+        ) as never,
+      ),
     params,
     x: drawn(`${id}.x`, n, width),
     dy: drawn(`${id}.dy`, n, out),
   });
+};
+
+/** The same with dropout before the first adapter; its mask, which this engine draws, is among the inputs. */
+const droppingCase = (options: Options & { readonly dropout: DropoutConfig }): VectorCase => {
+  const plain = linearCase(options);
+  const [n, width] = options.size;
+  return { ...plain, inputs: { ...plain.inputs, mask: dropoutMask(options.dropout, [n, width]) } };
 };
 
 const SCALE = 0.7;
@@ -107,6 +133,15 @@ export const lowRankCases: readonly VectorCase[] = [
     size: [5, 11, 7],
     bias: true,
     adapters: [configOf(2, 0.7, { freezeA: true }), configOf(3, 1.5, { active: false }), configOf(3, 0.3)],
+  }),
+  droppingCase({
+    method: 'dora',
+    name: 'linear-dropout',
+    note: 'In training, x′ = x ⊙ mask/(1 − dropout): y = x Wᵀ + (c ⊙ u′ − x′ Wᵀ) + b, u′ = x′ Wᵀ + s·(x′ Aᵀ) Bᵀ; ∂m = (Σ dy ⊙ u′)/‖W + s·B A‖; dx = dy W + ((du − dy) W + s·(du B) A) ⊙ mask/(1 − dropout), du = c ⊙ dy; A and B as LoRA with x′ and du.',
+    size: [7, 5, 3],
+    bias: true,
+    adapters: [configOf(2, 0.7)],
+    dropout: { rate: 0.25, rng: rngFromSeed(3) },
   }),
   mergeCase('dora', 'merged = fl(c ⊙ fl(W + fl(s·B A))), c = fl(m/‖W + s·B A‖) by row.'),
   linearCase({
